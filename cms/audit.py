@@ -160,14 +160,17 @@ class AuditApi:
         flow, entry = await self._entry(call)
         resource: str = entry["resource"]
         if not _is_revertible(entry):
-            raise Problem(409, "not_revertible", "This kind of change cannot be taken back from the history.")
+            raise Problem(409, "not_revertible", "This kind of change cannot be reverted from the history.")
         stored = await flow.stored(call.tenant_id, entry["documentId"])
         live = without_tombstone(stored)
         current = live.body if live else None
         require_match_if_given(call, live)
         if body.get("force") is not True and not same_content(current, entry["after"]):
             raise Problem(
-                409, "changed_since", 'It was changed again later. Check the later changes, or send {"force": true}.'
+                409,
+                "changed_since",
+                'It was changed again after this entry. Check the later changes, or send {"force": true} to revert '
+                "anyway.",
             )
         restored, notes = _restored(entry, current, call)
         if resource == "configuration" and current and restored:
@@ -202,7 +205,11 @@ class AuditApi:
             return []
         stored = await self._tenants.read(call.tenant_id, model_id(version))
         if stored is None:
-            raise Problem(409, "not_revertible", "The model version that was served then has been deleted.")
+            raise Problem(
+                409,
+                "not_revertible",
+                "The model version that was live then has been deleted, so it cannot be made live again.",
+            )
         return [Replace(stored.body, stored.etag)]
 
 
@@ -223,7 +230,7 @@ def _restored(entry: Json, current: Json | None, call: CmsRequest) -> tuple[Json
     before, after, is_video = entry["before"], entry["after"], entry["resource"] == "video"
     stamp = {"updatedAt": call.now, "updatedBy": call.author().who}
     if current is None and (before is None or after is not None):
-        raise Problem(409, "changed_since", "It was deleted later. Take back the deletion first.")
+        raise Problem(409, "changed_since", "It was deleted after this entry. Revert the deletion first.")
     if before is None:
         if not is_video:
             return None, ()

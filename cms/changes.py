@@ -91,7 +91,9 @@ async def apply_change(
 
 def etag_mismatch() -> Problem:
     """412: what the change is based on is no longer what is stored."""
-    return Problem(412, "stale_etag", "Somebody else saved a change first. Read it again, then repeat yours.")
+    return Problem(
+        412, "stale_etag", "Somebody else saved a change first. Read the newest version, then repeat your change."
+    )
 
 
 def already_exists(kind: str) -> Problem:

@@ -146,7 +146,9 @@ class DocumentFlow:
         except Overtaken as problem:
             if without_tombstone(change.before) is not None:
                 raise
-            raise Problem(409, "conflict", "Others keep saving at the same time. Send it again.") from problem
+            raise Problem(
+                409, "conflict", "Other changes were saved at the same time. Send the request again."
+            ) from problem
 
     async def _require_room(self, tenant_id: str, new: Sequence[str]) -> None:
         """Raise a 409 `Problem` when a tenant cannot have the documents of these ids beside those that it has."""
@@ -215,7 +217,7 @@ def reason_if_text(payload: Mapping[str, Any]) -> str | None:
 def require_own_id(payload: Mapping[str, Any], id: str) -> None:
     """Raise a 422 `Problem` when a body holds another id than the path: it is another document's."""
     if payload.get("id") not in (None, id):
-        raise refused([Fault("id", "another_id", "id must be the one in the path: an id cannot change.")])
+        raise refused([Fault("id", "another_id", "id must equal the id in the URL: an id cannot change.")])
 
 
 # ---- named documents
@@ -367,7 +369,9 @@ class Drafts:
         """Raise a 412 `Problem` when the draft is outdated."""
         if self.is_outdated(kept, live):
             raise Problem(
-                412, "draft_outdated", f"The {self._kind} has changed since this draft was begun: save the draft again."
+                412,
+                "draft_outdated",
+                f"The {self._kind} changed after this draft was started. Check the draft, then save it again.",
             )
 
     def dropping(self, kept: Document) -> tuple[Operation, ...]:

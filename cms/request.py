@@ -68,7 +68,10 @@ class CmsRequest(Call):
         """The version this change is based on. Raises a 400 `Problem` when `If-Match` is missing or malformed."""
         given = self.optional_if_match()
         if given is None:
-            raise bad_request("missing_if_match", "Send the ETag you read in If-Match, so that no change is lost.")
+            raise bad_request(
+                "missing_if_match",
+                "If-Match is missing. Send the ETag from your last read, so nobody's change is lost.",
+            )
         return given
 
     def optional_if_match(self) -> str | None:
@@ -77,7 +80,7 @@ class CmsRequest(Call):
             return None
         match = _ETAG.fullmatch(given)
         if given == "*" or match is None:
-            raise bad_request("invalid_if_match", "If-Match must be one ETag, as the last read answered it.")
+            raise bad_request("invalid_if_match", "If-Match must be exactly one ETag, unchanged from your last read.")
         return match[1] or match[2]
 
     def confirmed(self) -> bool:

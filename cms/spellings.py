@@ -91,7 +91,9 @@ def _time_of_text(text: str) -> float:
 
 def _time_of_number(seconds: float) -> float:
     if UNCLEAR_INSTANTS[0] <= seconds < UNCLEAR_INSTANTS[1]:
-        says = "is too small for seconds since 1970. A spreadsheet's day? Write a date such as 2026-12-31."
+        says = (
+            "is too small for seconds since 1970 (perhaps a spreadsheet's day number). Write a date such as 2026-12-31."
+        )
         raise unclear("unclear_unit", says)
     if not 0 <= seconds <= LAST_INSTANT:
         raise PydanticCustomError("invalid_time", "time")
@@ -120,7 +122,7 @@ def _duration(value: object, info: ValidationInfo) -> object:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     looks_like_ms = is_number and LONGEST_WITHOUT_UNIT < value <= MAX_DURATION_SECONDS * 1000  # type: ignore[operator]
     if looks_like_ms and value != _stored(info):
-        says = 'counts seconds. Milliseconds, or more than 6 hours, need their unit: "41000 ms", or "30000 s".'
+        says = 'is in seconds. Milliseconds, and more than 6 hours, need a unit: "41000 ms" or "30000 s".'
         raise unclear("unclear_unit", says)
     return value
 
@@ -176,9 +178,9 @@ RatingSpelling = BeforeValidator(_rating)
 def _no_placeholder(value: str, info: ValidationInfo) -> str:
     known = is_stored(value, info)
     if value in _PLACEHOLDERS and not known:
-        raise unclear("placeholder", "is another program's word for no value: send null, or none in a table.")
+        raise unclear("placeholder", "is a placeholder for no value. Send null, or an empty cell in a table.")
     if value[:1] in ("[", "{") and not known and _is_json(value):
-        raise unclear("list_in_text", "holds a whole list or object as text: send it as a list.")
+        raise unclear("list_in_text", "holds a list or an object as text. Send it as a JSON list.")
     return value
 
 

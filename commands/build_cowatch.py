@@ -20,7 +20,7 @@ async def run(tenant_ids: list[str]) -> None:
         known = app.tenants.ids()
         unknown = [tenant_id for tenant_id in tenant_ids if tenant_id not in known]
         if unknown:
-            raise BadSetting(f"There is no tenant {unknown[0]!r}; there are: {', '.join(known) or 'none'}.")
+            raise BadSetting(f"There is no tenant {unknown[0]!r}. Choose one of: {', '.join(known) or 'none'}.")
         for tenant_id in tenant_ids or known:
             built = await app.table_builder.build(tenant_id)
             print(f"{tenant_id}: {'built' if built else 'nothing archived that was watched long'}")

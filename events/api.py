@@ -230,8 +230,8 @@ def _body(call: Call) -> bytes:
     """Return the decoded body of a batch. Raises a 4xx `Problem`."""
     content_type = call.headers.get("content-type", "")
     if content_type and content_type.partition(";")[0].strip().lower() != "application/json":
-        raise Problem(415, "unsupported_media_type", "Send the batch as application/json.")
-    too_large = Problem(413, "body_too_large", f"A batch can have at most {MAX_BODY_BYTES} bytes: send two.")
+        raise Problem(415, "unsupported_media_type", "Send the batch with Content-Type application/json.")
+    too_large = Problem(413, "body_too_large", f"A batch can have at most {MAX_BODY_BYTES} bytes. Send two batches.")
     return decoded_body(call.request.get_body(), call.headers, MAX_BODY_BYTES, too_large)
 
 
@@ -243,14 +243,14 @@ def _rows(body: bytes) -> tuple[list[Any], Any]:
     try:
         parsed = parse_rows(body, "events", MAX_MARKS)
     except InvalidJson:
-        raise bad_request("invalid_json", "The body is not JSON.") from None
+        raise bad_request("invalid_json", "The body is not valid JSON.") from None
     rows = parsed.get("events") if isinstance(parsed, dict) else None
     if not isinstance(rows, list):
         raise bad_request("invalid_batch", 'The body must look like {"events": [...]}.')
     if not rows:
-        raise bad_request("empty_batch", "The batch has no events.")
+        raise bad_request("empty_batch", "The batch has no events. Send at least one.")
     if len(rows) > MAX_EVENTS:
-        raise bad_request("too_many_events", f"A batch can have at most {MAX_EVENTS} events: send two.")
+        raise bad_request("too_many_events", f"A batch can have at most {MAX_EVENTS} events. Send two batches.")
     return rows, parsed.get("sentAt")
 
 
@@ -281,7 +281,10 @@ def _batch_id(tenant_id: str, user_key: str, idempotency_key: str, body: bytes) 
     """Return 32 hex digits of a hash of the key *and* the body. A retry of the same request gets the same id, so it
     counts once; other events sent with a key used before get another id, so they are not lost."""
     if len(idempotency_key) > MAX_IDEMPOTENCY_KEY:
-        raise bad_request("invalid_idempotency_key", f"Idempotency-Key has more than {MAX_IDEMPOTENCY_KEY} characters.")
+        raise bad_request(
+            "invalid_idempotency_key",
+            f"Idempotency-Key can have at most {MAX_IDEMPOTENCY_KEY} characters. Send a shorter one.",
+        )
     digest = hashlib.blake2b(f"{tenant_id}\n{user_key}\n{idempotency_key}\n".encode(), digest_size=16)
     digest.update(body)
     return digest.hexdigest()

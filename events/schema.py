@@ -25,13 +25,14 @@ VIDEO_ID_PATTERN = f"^{VIDEO_ID.pattern}$"
 PLAY_ID_PATTERN = f"^{PLAY_ID.pattern}$"
 
 REJECTIONS: dict[str, str] = {
-    "not_an_object": "The event is not a JSON object.",
-    "unreadable": "The event has a cut character, a number that JSON does not have, or more than 1,000 levels.",
-    "unknown_type": "`type` is not one of the event types.",
+    "not_an_object": "The event must be a JSON object.",
+    "unreadable": "The event cannot be read: it has half of a character pair (surrogate), a number that JSON does not "
+    "have (NaN, Infinity), or more than 1,000 levels of nesting.",
+    "unknown_type": f"`type` must be one of {', '.join(sorted(EVENT_TYPES))}.",
     "invalid_video_id": f"`videoId` must be {VIDEO_ID.description}.",
     "invalid_timestamp": "`timestamp` must be an ISO 8601 time or milliseconds since the epoch.",
     "timestamp_in_seconds": "`timestamp` is in seconds since the epoch: multiply by 1000.",
-    "too_old": "The event is older than 7 days.",
+    "too_old": "The event is older than 7 days, so it is not counted. Do not send it again.",
     "missing_watch_time": "A `video_view` needs `watchTimeMs`.",
     "invalid_watch_time": "`watchTimeMs` must be a number from 0 to 86400000.",
     "invalid_feed_request_id": "`feedRequestId` must be a string of at most 256 characters.",
@@ -44,7 +45,7 @@ REJECTIONS: dict[str, str] = {
     "invalid_started_at": "`startedAt` must be an ISO 8601 time or milliseconds since the epoch, at most 7 days before "
     "`timestamp`.",
     "invalid_session_id": f"`sessionId` must be {PLAY_ID.description}.",
-    "invalid_follow": f"A `follow` or `unfollow` needs `followKind` ({', '.join(KINDS)}) and `followId`, a text of 1 "
+    "invalid_follow": f"A `follow` or `unfollow` needs `followKind` ({', '.join(KINDS)}) and `followId`, a string of 1 "
     f"to {MAX_NAME_CHARS} characters.",
 }
 """Every code that an event can be refused with, and the message for the caller."""

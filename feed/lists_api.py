@@ -239,4 +239,4 @@ def _page(items: list[bytes], cursor: str | None, more: bytes = b"") -> func.Htt
 
 def _no_series() -> Problem:
     """Return the same error for a series that does not exist and for one of which the viewer can see nothing."""
-    return Problem(404, "series_not_found", "The series does not exist, or this viewer can see none of it.")
+    return Problem(404, "series_not_found", "The series does not exist, or this viewer can see none of its videos.")

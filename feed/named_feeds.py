@@ -38,7 +38,7 @@ class NamedFeeds:
             return following_feed(params), tenant
         named = self._tenants.feed(tenant.id, name)
         if named is None or not named.enabled:
-            raise Problem(404, "feed_not_found", "There is no feed of this name. GET /v1/config lists the feeds.")
+            raise Problem(404, "feed_not_found", "There is no feed with this id. GET /v1/config lists the feeds.")
         key = (tenant.id, named.id)
         known = self._laid_over.get(key)
         if known is None or known[0] is not tenant or known[1] is not named:

@@ -47,14 +47,18 @@ def read_filters(url: str, params: Mapping[str, str]) -> Criteria:
         if not name.startswith(PREFIX):
             continue
         if name not in FILTERS:
-            raise bad_request("invalid_filter", f"There is no such filter. Known: {', '.join(FILTERS)}.")
+            raise bad_request("invalid_filter", f"There is no such filter. Use one of {', '.join(FILTERS)}.")
         text = clean(value)
         if len(text) > MAX_VALUE_CHARS:
-            raise bad_request("invalid_filter", f"A value of a filter has at most {MAX_VALUE_CHARS} characters.")
+            raise bad_request(
+                "invalid_filter", f"A filter value can have at most {MAX_VALUE_CHARS} characters. Shorten it."
+            )
         if text:
             found.setdefault(name[len(PREFIX) :], set()).add(text)
     if sum(map(len, found.values())) > MAX_VALUES:
-        raise bad_request("invalid_filter", f"A request can have at most {MAX_VALUES} values of filters in all.")
+        raise bad_request(
+            "invalid_filter", f"A request can have at most {MAX_VALUES} filter values in all. Send fewer."
+        )
     return criteria_of(found)
 
 

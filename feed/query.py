@@ -113,7 +113,7 @@ def read_include(value: str | None) -> tuple[str, ...]:
         return ()
     names = {name.strip() for name in text.split(",")} - {""}
     if not names <= set(INCLUDES):
-        raise bad_request("invalid_include", f"include can name {', '.join(INCLUDES)}, with commas between them.")
+        raise bad_request("invalid_include", f"include can list {', '.join(INCLUDES)}, separated by commas.")
     return tuple(name for name in INCLUDES if name in names)
 
 

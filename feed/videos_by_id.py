@@ -54,7 +54,7 @@ def read_ids(text: str | None) -> list[str]:
     """Parse the ids of a query, separated by commas, each once. Raises a 400 `Problem`."""
     ids = list(dict.fromkeys(part.strip() for part in (text or "").split(",") if part.strip()))
     if not 1 <= len(ids) <= MAX_IDS:
-        raise bad_request("invalid_ids", f"ids must name 1 to {MAX_IDS} videos, with commas between them.")
+        raise bad_request("invalid_ids", f"ids must list 1 to {MAX_IDS} video ids, separated by commas.")
     return ids
 
 

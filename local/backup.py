@@ -50,9 +50,11 @@ def save(settings: Settings, file: Path) -> Saved:
     written; a backup that fails leaves no file."""
     folder = _embedded(settings)
     if file.exists():
-        raise BadSetting(f"{file} is there already: choose another name.")
+        raise BadSetting(f"{file} exists already. Choose another name.")
     if missing := [name for name in STORES if not (folder / name).exists()]:
-        raise BadSetting(f"{folder} has no {missing[0]}: start the app once, or set DATA_FOLDER.")
+        raise BadSetting(
+            f"{folder} has no {missing[0]}: start the app once, or set DATA_FOLDER to the app's data folder."
+        )
     with _written(file) as output, tempfile.TemporaryDirectory(dir=file.absolute().parent) as scratch:
         copied, blobs, plain = _as_of_one_moment(folder, Path(scratch))
         with tarfile.open(fileobj=output, mode="w:gz", compresslevel=6) as archive:
@@ -86,7 +88,9 @@ def restore(settings: Settings, file: Path) -> int:
         folder.rmdir()
         aside.rename(folder)
     except (OSError, EOFError, tarfile.TarError, sqlite3.Error, ValueError, KeyError) as error:
-        raise BadSetting(f"{file} could not be put back ({type(error).__name__}): nothing was changed.") from error
+        raise BadSetting(
+            f"{file} could not be restored ({type(error).__name__}). Nothing was changed: try another backup file."
+        ) from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     return saved_at
@@ -94,7 +98,9 @@ def restore(settings: Settings, file: Path) -> int:
 
 def _embedded(settings: Settings) -> Path:
     if (settings.document_store, settings.bus, settings.blobs) != ("sqlite", "sqlite", "folder"):
-        raise BadSetting("Backups are of the stores on one machine: Azure's services keep their own.")
+        raise BadSetting(
+            "This command backs up the data of one machine only. On Azure, Cosmos DB keeps its own backups."
+        )
     return Path(settings.data_folder)
 
 
@@ -109,7 +115,7 @@ def _written(file: Path) -> Iterator[IO[bytes]]:
             os.fsync(output.fileno())
         temporary.rename(file)
     except (OSError, sqlite3.Error) as error:
-        raise BadSetting(f"{file} cannot be written ({error}).") from error
+        raise BadSetting(f"{file} cannot be written ({error}). Choose another folder, or free some space.") from error
     finally:
         temporary.unlink(missing_ok=True)
 

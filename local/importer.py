@@ -150,7 +150,7 @@ def read_columns(given: list[str]) -> dict[str, str]:
     for pair in given:
         field, separator, column = pair.partition("=")
         if field not in columns or not separator:
-            raise BadSetting(f"--columns takes FIELD=COLUMN with a field of: {', '.join(columns)}.")
+            raise BadSetting(f"--columns needs FIELD=COLUMN, with a field from: {', '.join(columns)}.")
         columns[field] = column
     return columns
 
@@ -357,5 +357,5 @@ async def _send(session: aiohttp.ClientSession, url: str, tenant_id: str, key: s
         return await retry(once, (_TryAgain,), attempts=ATTEMPTS, first_pause=0.25, longest_pause=5.0)
     except _TryAgain:
         raise BadSetting(
-            "The app kept refusing a batch; the import can be repeated: events are counted once."
+            "The app refused a batch several times. Run the import again: no event is counted twice."
         ) from None

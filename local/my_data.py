@@ -57,7 +57,9 @@ async def prepared(arguments: argparse.Namespace) -> AsyncIterator[tuple[Running
     async with running(settings, port=arguments.port, demo=False) as served:
         app, tenant_id = served.app, arguments.tenant
         if app.tenants.get(tenant_id) is not None:
-            raise BadSetting(f"The tenant {tenant_id} is there already: name another one, or set DATA_FOLDER.")
+            raise BadSetting(
+                f"The tenant {tenant_id} exists already. Choose another name, or set DATA_FOLDER to another folder."
+            )
         print("1. Load videos and events")
         files = Files(arguments.videos, arguments.events, read_columns(arguments.columns), arguments.rating)
         await load(served.url, app, tenant_id, await make_tenant(app, tenant_id), files)

@@ -218,5 +218,5 @@ def first_flags(path: Path) -> None:
         with contextlib.suppress(OSError):
             aside.unlink(missing_ok=True)
         raise BadSetting(
-            f"{path.absolute()} cannot be written ({error.strerror}): choose another FLAGS_FILE."
+            f"{path.absolute()} cannot be written ({error.strerror}): set FLAGS_FILE to another file."
         ) from None

@@ -55,7 +55,9 @@ async def _first_key(arguments: argparse.Namespace) -> None:
     try:
         held = await query_all(app.documents, TENANTS, PLATFORM, KEY_PREFIX)
         if any("ops" in document.body.get("scopes", ()) for document in held):
-            raise BadSetting("Operators have a key: issue more with it, POST /v1/cms/keys for the tenant _platform.")
+            raise BadSetting(
+                "The operators already have a key. Use it to issue more: POST /v1/cms/keys for the tenant _platform."
+            )
         key = secrets.token_urlsafe(32)
         await save_key(app.documents, app.identity, PLATFORM, FIRST, key, frozenset({"ops"}))
     finally:

@@ -93,7 +93,10 @@ class UploadsApi:
             except TooMany as many:
                 wait = many.retry_seconds
                 raise Problem(
-                    429, "too_many_uploads", "This user has too many uploads. Wait as Retry-After says.", wait
+                    429,
+                    "too_many_uploads",
+                    "This user has started too many uploads. Wait the seconds in Retry-After.",
+                    wait,
                 ) from None
         self._telemetry.count("uploads", call.tenant.id, "started")
         answer = UploadTicket.unchecked(
@@ -150,11 +153,17 @@ def _form(call: Call, most_bytes: Mapping[str, int]) -> UploadForm:
     if isinstance(given, dict) and isinstance(wanted := given.get("contentType"), str):
         if wanted not in most_bytes:
             raise Problem(
-                415, "media_type_refused", f"Files of these types are taken: {', '.join(sorted(CONTENT_TYPES))}."
+                415,
+                "media_type_refused",
+                f"This file type is not accepted. Use one of {', '.join(sorted(CONTENT_TYPES))}.",
             )
         size = given.get("bytes")
         if isinstance(size, int) and size > most_bytes[wanted]:
-            raise Problem(413, "media_too_large", f"A file of this type can have at most {most_bytes[wanted]:,} bytes.")
+            raise Problem(
+                413,
+                "media_too_large",
+                f"A file of this type can have at most {most_bytes[wanted]:,} bytes. Make it smaller.",
+            )
     try:
         return UploadForm.model_validate(given)
     except ValidationError:

@@ -112,7 +112,7 @@ class Uploads:
     async def _complete(self, tenant_id: str, owner: str, upload_id: str, now: float) -> Ticket:
         stored = await self._read(owner, PREFIX + upload_id) if is_id(upload_id) else None
         if stored is None:
-            raise Problem(404, "upload_not_found", "This user has no upload of this id.")
+            raise Problem(404, "upload_not_found", "This user has no upload with this id.")
         ticket, name = Ticket.read(stored.body), _name(tenant_id, upload_id)
         home = _name(tenant_id, ticket.media_key)
         if ticket.state == DONE:
@@ -127,7 +127,9 @@ class Uploads:
         late = now > ticket.expires_at + FINISH_SECONDS
         if found is None and not late:
             raise Problem(
-                409, "upload_missing", "The upload's link has not stored a file yet. Store it, then complete."
+                409,
+                "upload_missing",
+                "No file has been uploaded to this upload's link yet. Upload the file, then complete.",
             )
         fault = "late" if found is None or (late and not moved) else await self._fault(ticket, found, moved)
         if fault is not None:
@@ -138,7 +140,7 @@ class Uploads:
         done = replace(ticket, state=DONE, bytes=found.size)
         if not await self._settle(owner, done):  # the user was erased meanwhile
             await self._blobs.delete(MEDIA, home)
-            raise Problem(404, "upload_not_found", "This user has no upload of this id.")
+            raise Problem(404, "upload_not_found", "This user has no upload with this id.")
         self._telemetry.count("uploads", tenant_id, DONE)
         log_event(log, logging.INFO, "upload_done", tenant=tenant_id, type=done.content_type, bytes=done.bytes)
         return done
@@ -195,7 +197,11 @@ class Uploads:
         self._telemetry.count("uploads", tenant_id, fault)
         log_event(log, logging.INFO, "upload_refused", tenant=tenant_id, fault=fault)
         if fault == "late":
-            raise Problem(410, "upload_expired", "The upload was not completed in time. Start another one.")
+            raise Problem(
+                410,
+                "upload_expired",
+                "The upload was not completed in time, so its file was deleted. Start another upload.",
+            )
         raise _refused()
 
     async def _settle(self, owner: str, ticket: Ticket) -> bool:
@@ -234,4 +240,8 @@ def _name(tenant_id: str, upload_id: str) -> str:
 
 
 def _refused() -> Problem:
-    return Problem(422, "media_refused", "The file is not what its ticket says, or of a type that is not accepted.")
+    return Problem(
+        422,
+        "media_refused",
+        "The file is larger than its ticket allows, or of another type, so it was deleted. Start another upload.",
+    )

@@ -183,7 +183,7 @@ class PrivacyApi:
         if in_query is None:
             return user_hash(call.headers)
         if not self.user_hash_in_url:
-            raise bad_request("user_in_url", "Send the user hash in X-User, not in the URL.")
+            raise bad_request("user_in_url", "Send the user hash in X-User, not in the URL, where it would be logged.")
         if not USER_HASH.matches(in_query):
             raise bad_request("invalid_user", "userHash must be 64 lower-case hex digits.")
         return in_query

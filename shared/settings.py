@@ -443,8 +443,8 @@ class Settings:
             for name in ("signing_keys", "identity_secret"):
                 if not getattr(self, name):
                     raise BadSetting(
-                        f"{SETTINGS[name].name} is missing: outside embedded mode it must be given, "
-                        "so that every instance shares it."
+                        f"{SETTINGS[name].name} is missing. Set it: outside embedded mode every instance needs "
+                        "the same value."
                     )
 
 

@@ -71,7 +71,12 @@ class MinuteRate:
         while times and not now - MINUTE_SECONDS < times[0] <= now:
             times.popleft()
         if len(times) >= self._most:
-            raise Problem(429, "rate_limited", f"At most {self._most} a minute. Wait.", times[0] + MINUTE_SECONDS - now)
+            raise Problem(
+                429,
+                "rate_limited",
+                f"At most {self._most} such calls a minute. Wait the seconds in Retry-After.",
+                times[0] + MINUTE_SECONDS - now,
+            )
         times.append(now)
         if len(self._times) > self._most_people:
             self._times.popitem(last=False)
@@ -307,7 +312,7 @@ class ActivityApi:
         """What the caller was told after an event."""
         text = call.request.params.get("after") or "0"
         if not re.fullmatch(r"[0-9]{1,15}", text):
-            raise bad_request("invalid_after", "after must be what an answer before said as next.")
+            raise bad_request("invalid_after", "after must be the value of next from an earlier response.")
         with self._limits.admit(Kind.SOCIAL, call.tenant, call.user_key):
             told = await self._inbox.after(self._calls.me(call), int(text))
         events = [

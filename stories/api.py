@@ -122,7 +122,8 @@ class StoriesApi:
         key = call.headers.get("idempotency-key", "")
         if len(key) > MAX_IDEMPOTENCY_KEY:
             raise bad_request(
-                "invalid_idempotency_key", f"Idempotency-Key has more than {MAX_IDEMPOTENCY_KEY} characters."
+                "invalid_idempotency_key",
+                f"Idempotency-Key can have at most {MAX_IDEMPOTENCY_KEY} characters. Send a shorter one.",
             )
         with self._limits.admit(Kind.SOCIAL, call.tenant, call.user_key):
             form = read_story(read_object(call.request, MAX_BODY_BYTES), call.tenant)

@@ -79,13 +79,13 @@ class Graph:
     async def follow(self, who: Person, whom: Person, policy: str) -> str:
         """Follow somebody, or ask to; the state it has then. Raises a `Problem` where that cannot be."""
         if who == whom:
-            raise Problem(400, "cannot_follow", "Nobody can follow themselves.")
+            raise Problem(400, "cannot_follow", "A person cannot follow themselves. Send another person's id.")
 
         async def once() -> str:
             edge = await self._read(who, FOLLOW + whom.id)
             stored = await self.circle(who, latest=True)
             if stored.circle.hides(whom.key):
-                raise Problem(400, "cannot_follow", "This person cannot be followed.")
+                raise Problem(400, "cannot_follow", "This person cannot be followed: one of you has blocked the other.")
             if edge is None:
                 if stored.circle.asked >= MAX_FOLLOWS:
                     raise Problem(
@@ -128,7 +128,7 @@ class Graph:
             edge = await self._read(follower, FOLLOW + who.id)
             mirror = await self._read(who, FOLLOWER + follower.id)
             if edge is None or mirror is None:
-                raise Problem(404, "not_found", "This person has not asked to follow.")
+                raise Problem(404, "not_found", "This person has no open request to follow.")
             if edge.body["state"] == REQUESTED:
                 await self._unsettle(who, follower, ACCEPTED)
                 stored = await self.circle(follower, latest=True)
@@ -194,7 +194,7 @@ class Graph:
     async def block(self, who: Person, whom: Person) -> None:
         """Let two people never meet; what they follow of each other ends. Raises a `Problem` where that cannot be."""
         if who == whom:
-            raise Problem(400, "cannot_block", "Nobody can block themselves.")
+            raise Problem(400, "cannot_block", "A person cannot block themselves. Send another person's id.")
 
         async def once() -> None:
             mine = await self.circle(who, latest=True)
@@ -203,7 +203,11 @@ class Graph:
             theirs = await self.circle(whom, latest=True)
             if not has(theirs.circle.blocked_by, who.key):
                 if len(theirs.circle.blocked_by) >= MAX_BLOCKED_BY:
-                    raise Problem(409, "too_many", "This person cannot be blocked by more people.")
+                    raise Problem(
+                        409,
+                        "too_many",
+                        "The limit of blocks against this person is reached, so this block was not stored.",
+                    )
                 await self._part(whom, who, theirs, "blocked_by")
             if not has(mine.circle.blocked, whom.key):
                 block = {"id": BLOCK + whom.id, "kind": "block", "at": self._clock()}

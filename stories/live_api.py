@@ -47,12 +47,14 @@ class LiveApi:
     async def get_live_address(self, call: Call) -> func.HttpResponse:
         """An address for the caller alone. Raises a 404 `Problem` where authors are not told at once."""
         if self._live is None or not self.edge.is_on(STORY_LIVE, call.tenant):
-            raise Problem(404, "not_found", "Nothing is told at once here: ask for /v1/me/events.")
+            raise Problem(404, "not_found", "Live events are switched off. Poll GET /v1/me/events instead.")
         with self._limits.admit(Kind.SOCIAL, call.tenant, call.user_key):
             try:
                 address = await self._live.address(self._calls.me(call).partition, call.now)
             except LiveUnavailable as down:
                 self._telemetry.count("live_sends", "no_address")
-                raise unavailable("Nobody can be told at once now. Ask for /v1/me/events.", 30.0) from down
+                raise unavailable(
+                    "Live events are not available now. Poll GET /v1/me/events until they are.", 30.0
+                ) from down
         answer = LiveAddress.unchecked(url=address.url, protocol="websocket", expires_at=iso_time(address.expires_at))
         return json_response(answer, cache=PRIVATE)

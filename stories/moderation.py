@@ -78,12 +78,12 @@ def read_report(body: Mapping[str, Any]) -> tuple[str, str | None]:
     unknown = [name for name in body if name not in ("reason", "text")]
     reason, text = body.get("reason"), body.get("text")
     if unknown or reason not in REASONS:
-        raise bad_request("invalid_report", f"A report has a reason, one of {', '.join(REASONS)}, and may have a text.")
+        raise bad_request("invalid_report", f"reason must be one of {', '.join(REASONS)}. text is optional.")
     if text is None:
         return str(reason), None
     cleaned = clean(text) if isinstance(text, str) and len(text) <= 4 * MAX_REPORT_TEXT else None
     if cleaned is None or len(cleaned) > MAX_REPORT_TEXT:
-        raise bad_request("invalid_report", f"text must be text of at most {MAX_REPORT_TEXT} characters.")
+        raise bad_request("invalid_report", f"text must be a string of at most {MAX_REPORT_TEXT} characters.")
     if wrong := what_is_wrong(cleaned):
         raise bad_request("invalid_report", f"text {wrong}")
     return str(reason), cleaned or None

@@ -186,7 +186,9 @@ class PeopleApi:
         """A page of the people whom the user follows: what `GET /v1/me/following?kind=person` answers. Raises a
         `Problem` where stories are off."""
         if not self.edge.is_on(STORIES, call.tenant):
-            raise Problem(400, "invalid_kind", "kind must be something that can be followed, such as person.")
+            raise Problem(
+                400, "invalid_kind", "kind person is not available: stories are switched off for this tenant."
+            )
         after, limit = self._calls.after(call, "following"), self._calls.limit(call)
         page = await self._pages.following(self._calls.me(call), after, limit)
         items = [

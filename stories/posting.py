@@ -81,7 +81,9 @@ class Posting:
             media = await self._media.accepted(author, form.media_key)
             if media is None:
                 raise Problem(
-                    409, "media_not_ready", "You have no completed upload under this mediaKey. Complete it first."
+                    409,
+                    "media_not_ready",
+                    "You have no completed upload with this mediaKey. Complete the upload first.",
                 )
         try:
             place = await retry(
@@ -105,14 +107,21 @@ class Posting:
             if known is not None:
                 if known.body["sent"] != sent:
                     raise Problem(
-                        409, "idempotency_conflict", "This Idempotency-Key was used with another body. Send a new key."
+                        409,
+                        "idempotency_conflict",
+                        "This Idempotency-Key was already used with another body. Send a new key.",
                     )
                 return _Place(known.body["storyId"], known.body["createdAt"], known.body["hours"], new=False)
         limits = await self._read(author, LIMITS_ID)
         posts = [at for at in (limits.body["posts"] if limits else []) if is_number(at) and at > now - MINUTE_SECONDS]
         if len(posts) >= POSTS_A_MINUTE:
             wait = min(posts) + MINUTE_SECONDS - now
-            raise Problem(429, "rate_limited", f"At most {POSTS_A_MINUTE} stories a minute. Wait.", wait)
+            raise Problem(
+                429,
+                "rate_limited",
+                f"A person can post at most {POSTS_A_MINUTE} stories a minute. Wait the seconds in Retry-After.",
+                wait,
+            )
         story_id = new_story_id(author, now)
         body = {"id": LIMITS_ID, "kind": "limits", "posts": [*posts, now], "ttl": LIMITS_SECONDS}
         pointer = {

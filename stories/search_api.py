@@ -70,7 +70,9 @@ class SearchApi:
         query = params.get("q", "")
         words = words_of(query) if len(query) <= MAX_QUERY else []
         if not words or params.get("in", "stories") != "stories":
-            raise bad_request("invalid_query", f"q must be 1 to {MAX_QUERY} characters with a word, and in stories.")
+            raise bad_request(
+                "invalid_query", f"q must have 1 to {MAX_QUERY} characters and at least one word. in must be stories."
+            )
         with self._limits.admit(Kind.SOCIAL, call.tenant, call.user_key):
             walk = ("search", " ".join(words))
             after, limit = self._calls.after(call, *walk), self._calls.limit(call)

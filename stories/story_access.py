@@ -57,5 +57,5 @@ class Looking:
         """The same for what only the author may do."""
         story, viewer = await self.story(call)
         if story.author_id != viewer.id:
-            raise Problem(404, "story_not_found", "The caller has no story of this id.")
+            raise Problem(404, "story_not_found", "This person has no story with this id.")
         return story

@@ -79,7 +79,7 @@ class KeysApi:
         """Issue a key, which only this response shows."""
         form = checked(NewKeyForm, call.body())
         if form.expires_at is not None and form.expires_at <= call.now:
-            raise refused([Fault("expiresAt", "in_the_past", "expiresAt lies in the past.")])
+            raise refused([Fault("expiresAt", "in_the_past", "expiresAt must be in the future.")])
         _require_operator_for_ops(call, form.scopes)
         author = call.author()
         key, record = issue(self._identity, form.name, form.scopes, form.expires_at, author.at, author.who)
@@ -131,7 +131,7 @@ class KeysApi:
 
         async def check() -> None:
             if call.tenant_id == PLATFORM and not _is_operable_without(await self._records(call), stored.id):
-                raise Problem(409, "last_key", "This is the last key of the platform: issue another one first.")
+                raise Problem(409, "last_key", "This is the last key of the platform. Issue another one first.")
 
         await self._write(call, "revoke", stored, None, check)
         return no_content()

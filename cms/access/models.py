@@ -73,14 +73,18 @@ class RotationForm(Form):
 
 def _checked_public_key(text: str) -> str:
     if "PRIVATE" in text:
-        raise fault("publicKey", "private_key", "publicKey holds a private key. Send the public one, and replace both.")
+        raise fault(
+            "publicKey",
+            "private_key",
+            "publicKey holds a private key, which is now exposed. Create a new key pair and send its public key.",
+        )
     try:
         key = load_pem_public_key(text.encode())
     except (ValueError, UnsupportedAlgorithm):
         raise fault("publicKey", "invalid_public_key", "publicKey must be a public key in PEM.") from None
     if isinstance(key, rsa.RSAPublicKey):
         if key.key_size < MIN_RSA_BITS:
-            raise fault("publicKey", "weak_key", f"An RSA key needs {MIN_RSA_BITS} bits or more.")
+            raise fault("publicKey", "weak_key", f"An RSA key must have at least {MIN_RSA_BITS} bits.")
     elif isinstance(key, ec.EllipticCurvePublicKey):
         if key.curve.name != "secp256r1":
             raise fault("publicKey", "invalid_public_key", "An elliptic-curve key must be on P-256.")

@@ -135,7 +135,7 @@ class TenantsApi:
         id = call.path("id", TENANT_ID)
         form = checked(RemovalForm, read_json(call.request, MAX_BODY_BYTES))
         if form.confirm != id:
-            raise refused([Fault("confirm", "not_confirmed", "confirm must be the tenant's id.")])
+            raise refused([Fault("confirm", "not_confirmed", "To confirm, set confirm to the tenant's id.")])
         stored = await self._flow.read(id, REMOVAL_ID)
         if stored is None or (stored.body.get("state") == DONE and await self._flow.read(id, CONFIGURATION_ID)):
             await self._flow.require(id, CONFIGURATION_ID, "tenant")
@@ -162,7 +162,9 @@ class TenantsApi:
         removal = await self._flow.read(tenant_id, REMOVAL_ID)
         if removal and removal.body.get("state") != DONE:
             raise Problem(
-                409, "being_removed", "The tenant of this id is being removed. Wait until its receipt says done."
+                409,
+                "being_removed",
+                "A tenant with this id is being removed. Wait until GET /v1/cms/tenants/{id}/removal reports done.",
             )
 
     def _onboarding(self, call: CmsRequest, tenant_id: str, stored: Document | None) -> Onboarding:
@@ -176,7 +178,8 @@ def _request_name(call: CmsRequest, form: NewTenantForm) -> str:
     key = call.headers.get("idempotency-key", "")
     if len(key) > MAX_IDEMPOTENCY_KEY:
         raise bad_request(
-            "invalid_idempotency_key", f"Idempotency-Key can have at most {MAX_IDEMPOTENCY_KEY} characters."
+            "invalid_idempotency_key",
+            f"Idempotency-Key can have at most {MAX_IDEMPOTENCY_KEY} characters. Send a shorter one.",
         )
     sent = orjson.dumps([key, form.model_dump()], option=orjson.OPT_SORT_KEYS)
     return hashlib.blake2b(sent, digest_size=16).hexdigest() if key else ""

@@ -205,7 +205,11 @@ class ConfigurationApi:
         enable = given == "true"
         stored = await self._flow.read(call.tenant_id, CONFIGURATION_ID)
         if stored is None:
-            raise Problem(404, "no_configuration", "This tenant has no configuration.")
+            raise Problem(
+                404,
+                "no_configuration",
+                "This tenant has no configuration yet. Write one with PUT /v1/cms/configuration.",
+            )
         require_match_if_given(call, stored)
         body = {**stored.body, "usePersonalization": enable}
         try:
@@ -213,7 +217,9 @@ class ConfigurationApi:
         except Problem as problem:
             if problem.code != "stale_etag":
                 raise
-            raise Problem(409, "conflict", "Somebody else changed the configuration. Send it again.") from None
+            raise Problem(
+                409, "conflict", "Somebody else changed the configuration at the same time. Send the request again."
+            ) from None
         return json_response(PersonalizationSwitch(tenant_id=call.tenant_id, use_personalization=enable))
 
     async def _live(self, call: CmsRequest) -> Document:

@@ -58,7 +58,7 @@ def known_weights(given: dict[str, float]) -> dict[str, float]:
 def _flags(given: dict[str, JsonValue]) -> dict[str, JsonValue]:
     for name in given:
         if not FLAG_NAME.matches(name):
-            raise fault("featureFlags", "invalid_flag", f"A feature flag has {FLAG_NAME.description}.")
+            raise fault("featureFlags", "invalid_flag", f"The name of a feature flag must be {FLAG_NAME.description}.")
     for name, wrong in wrong_tenant_flags(given).items():
         raise fault(f"featureFlags.{name}", "invalid_flag", f"featureFlags.{name} {wrong}")
     return given
@@ -66,7 +66,9 @@ def _flags(given: dict[str, JsonValue]) -> dict[str, JsonValue]:
 
 def _not_too_long(given: list[str]) -> list[str]:
     if sum(map(len, given)) > MAX_CHARS:
-        raise fault("mediaHosts", "hosts_too_long", f"mediaHosts can have {MAX_CHARS} characters in all.")
+        raise fault(
+            "mediaHosts", "hosts_too_long", f"mediaHosts can have at most {MAX_CHARS} characters in all. Remove some."
+        )
     return given
 
 
@@ -104,8 +106,8 @@ class ConfigurationForm(Form):
                 raise fault(
                     f"ageBandPolicies.{band}",
                     "above_policy",
-                    f"ageBandPolicies.{band} is above maturityPolicy, which it can only lower: "
-                    f"choose {self.maturity_policy} or milder.",
+                    f"ageBandPolicies.{band} allows stronger ratings than maturityPolicy. "
+                    f"Choose {self.maturity_policy} or milder.",
                 )
         return self
 
@@ -234,7 +236,9 @@ def require_read_only_unchanged(payload: Json, live: Json) -> None:
     fields = configuration_fields(live)
     given = [name for name in fields if name not in FIELDS and payload.get(name, fields[name]) != fields[name]]
     if given:
-        raise refused([Fault(name, "read_only", f"{name} cannot be changed by this call.") for name in given])
+        raise refused(
+            [Fault(name, "read_only", f"{name} cannot be changed by this call. Leave it out.") for name in given]
+        )
 
 
 def configuration_view(document: Json) -> Configuration:

@@ -173,11 +173,15 @@ class ExperimentsApi:
         stored = await self._stored(call)
         require_match_if_given(call, stored)
         if stored.body["status"] != "draft":
-            raise Problem(409, "already_ran", "The experiment has already run. Make a new one.")
+            raise Problem(
+                409,
+                "already_ran",
+                "The experiment has already run, so it cannot change or start again. Create a new one.",
+            )
         lock = await running_lock(self._flow, call.tenant_id)
         running = any(each.body["status"] == "running" for each in await self._list(call))
         if running or (lock and lock.body.get("experimentId")):
-            raise Problem(409, "another_running", "Another experiment is running: stop it first.")
+            raise Problem(409, "another_running", "Another experiment is running. Stop it first.")
         id = stored.body["experimentId"]
         models = await self._require_models(call, [arm.get("modelVersion") for arm in stored.body["arms"]])
         also = [
@@ -209,7 +213,7 @@ class ExperimentsApi:
         stored = await self._stored(call)
         require_match(call, stored)
         if stored.body["status"] == "running":
-            raise Problem(409, "running", "The experiment is running: stop it first.")
+            raise Problem(409, "running", "The experiment is running. Stop it first.")
         return stored
 
     async def _require_models(self, call: CmsRequest, versions: Sequence[str | None]) -> list[Document]:
@@ -222,7 +226,13 @@ class ExperimentsApi:
             stored = await self._flow.read(call.tenant_id, model_id(version))
             if stored is None:
                 field = f"arms[{at}].modelVersion"
-                faults.append(Fault(field, "unknown_model", f"{field} names a model version that is not stored."))
+                faults.append(
+                    Fault(
+                        field,
+                        "unknown_model",
+                        f"{field} names a model version that does not exist. GET /v1/cms/models lists them.",
+                    )
+                )
             else:
                 found[version] = stored
         if faults:

@@ -147,15 +147,15 @@ class ModelsApi:
         require_match_if_given(call, stored)
         live = await self._live(call)
         if Tenant.from_document(live.body).model_version == version:
-            raise Problem(409, "in_use", "This version is served: promote another one first.")
+            raise Problem(409, "in_use", "This version is live. Promote another one first.")
         lock = await running_lock(self._flow, call.tenant_id)
         if version in ((lock.body.get("modelVersions") or ()) if lock else ()):
-            raise Problem(409, "in_use", "The running experiment shows this version: stop it first.")
+            raise Problem(409, "in_use", "The running experiment uses this version. Stop the experiment first.")
         auto = await self._flow.read(call.tenant_id, AUTO_MODEL_ID)
         learned = AutoModel.from_document(auto.body) if auto else None
         if learned is not None and version in (learned.popularity, learned.personal, learned.suggested):
             raise Problem(
-                409, "in_use", "The nightly learning serves or suggests this version. Set autoModel to off first."
+                409, "in_use", "Nightly learning serves or suggests this version. Set autoModel to off first."
             )
         history = [each for each in live.body.get("modelHistory") or () if each != version]
         also = [
@@ -182,12 +182,16 @@ def _answer(live: Document) -> func.HttpResponse:
 def _same_model(known: Document, weights: object, live: str | None) -> StoredModel:
     """The stored version, if it has these weights. Raises a 409 `Problem`."""
     if without_tombstone(known) is None:
-        raise Problem(409, "already_exists", "A deleted version had this name. Choose another name.")
+        raise Problem(
+            409,
+            "already_exists",
+            "A deleted version had this name, and names are never used again. Choose another name.",
+        )
     if known.body["weights"] != weights:
         raise Problem(
             409,
             "already_exists",
-            "This version is stored with other weights. Choose another name: versions never change.",
+            "A version with this name has other weights, and versions never change. Choose another name.",
         )
     return model_view(known.body, live)
 

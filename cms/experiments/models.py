@@ -73,12 +73,14 @@ class ExperimentForm(Form):
     def _adds_up(self) -> Self:
         total = sum(arm.percent for arm in self.arms)
         if total > 100.0001:
-            raise fault("arms", "shares_above_100", f"The shares of the arms add up to {total:g} %, more than 100 %.")
+            raise fault(
+                "arms", "shares_above_100", f"The shares of the arms add up to {total:g} %. Lower them to 100 % in all."
+            )
         if len({arm.name for arm in self.arms}) < len(self.arms):
-            raise fault("arms", "arm_twice", "Two arms have the same name.")
+            raise fault("arms", "arm_twice", "Two arms have the same name. Rename one.")
         whats = [(arm.model_version, tuple(sorted(arm.weights.items()))) for arm in self.arms]
         if len(set(whats)) < len(whats):
-            raise fault("arms", "same_arms", "Two arms show the same thing: give them different models or weights.")
+            raise fault("arms", "same_arms", "Two arms are the same. Give them different models or weights.")
         return self
 
 

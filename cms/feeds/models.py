@@ -55,7 +55,7 @@ class NewFeedForm(FeedForm):
     @model_validator(mode="after")
     def _has_a_free_name(self) -> Self:
         if self.id in RESERVED:
-            raise fault("id", "reserved_id", f"{' and '.join(RESERVED)} are feeds of their own: choose another id.")
+            raise fault("id", "reserved_id", f"{' and '.join(RESERVED)} are reserved ids. Choose another id.")
         return self
 
 

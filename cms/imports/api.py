@@ -67,7 +67,8 @@ class ImportsApi:
         key = call.headers.get("idempotency-key", "")
         if len(key) > MAX_IDEMPOTENCY_KEY:
             raise bad_request(
-                "invalid_idempotency_key", f"Idempotency-Key can have at most {MAX_IDEMPOTENCY_KEY} characters."
+                "invalid_idempotency_key",
+                f"Idempotency-Key can have at most {MAX_IDEMPOTENCY_KEY} characters. Send a shorter one.",
             )
         sent = call.request.get_body()
         body = await asyncio.to_thread(decoded_body, sent, call.headers, MAX_FILE_BYTES, too_large())

@@ -65,19 +65,19 @@ def read_file(
     elif kind in TABLE_KINDS:
         rows = map(_table_row, read_table(body, form.columns))
     else:
-        raise Problem(415, "unsupported_media_type", f"Send {JSON_KIND}, {LINES_KIND} or {CSV_KIND}.")
+        raise Problem(415, "unsupported_media_type", f"Set Content-Type to {JSON_KIND}, {LINES_KIND} or {CSV_KIND}.")
     lines = b"\n".join(map(_line, rows if prepare is None else map(prepare, rows)))
     count = count_rows(lines)
     if not count:
-        raise bad_request("empty_file", "The file has no rows.")
+        raise bad_request("empty_file", "The file has no rows. Check that it is the right one.")
     if limited and count > form.max_rows:
-        raise Problem(413, "too_many_rows", f"A file can have at most {form.max_rows:,} rows: split it.")
+        raise Problem(413, "too_many_rows", f"A file can have at most {form.max_rows:,} rows. Split it.")
     return lines
 
 
 def too_large() -> Problem:
     """413."""
-    return Problem(413, "file_too_large", f"A file can have at most {MAX_FILE_BYTES // 1_000_000} MB: split it.")
+    return Problem(413, "file_too_large", f"A file can have at most {MAX_FILE_BYTES // 1_000_000} MB. Split it.")
 
 
 def count_rows(lines: bytes) -> int:
@@ -105,11 +105,15 @@ def _line(row: Row) -> bytes:
 
 def _row(number: int, values: Any) -> Row:
     if values is UNREADABLE:
-        return Row(number, None, faults=(Fault("", "invalid_json", "The row is not JSON."),))
+        return Row(number, None, faults=(Fault("", "invalid_json", "The row is not valid JSON."),))
     if not isinstance(values, dict):
-        return Row(number, None, faults=(Fault("", "not_an_object", "The row is not a JSON object."),))
+        return Row(number, None, faults=(Fault("", "not_an_object", "The row must be a JSON object."),))
     if is_too_deep(values):
-        return Row(number, None, faults=(Fault("", "invalid_json", "The row is nested too deeply."),))
+        return Row(
+            number,
+            None,
+            faults=(Fault("", "invalid_json", "The row has too many levels of nested objects and lists. Flatten it."),),
+        )
     return Row(number, values)
 
 
@@ -117,7 +121,7 @@ def _listed(body: bytes, list_name: str) -> Iterator[Row]:
     try:
         parsed = parse_rows(body, list_name)
     except InvalidJson:
-        raise bad_request("invalid_json", "The file is not JSON.") from None
+        raise bad_request("invalid_json", "The file is not valid JSON.") from None
     rows = parsed.get(list_name) if isinstance(parsed, dict) else parsed
     if not isinstance(rows, list):
         raise bad_request("invalid_file", f'The file must look like {{"{list_name}": [...]}}.')

@@ -157,4 +157,8 @@ def _body(document: Document | None) -> Json | None:
 
 
 def _conflict() -> Problem:
-    return Problem(409, "conflict", "Somebody keeps changing the same videos. Send the file again in a few minutes.")
+    return Problem(
+        409,
+        "conflict",
+        "Other changes to the same videos were saved during the import. Send the file again in a few minutes.",
+    )

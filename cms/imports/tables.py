@@ -71,7 +71,7 @@ def read_table(body: bytes, columns: Columns) -> list[TableRow]:
     names = _header(records[0][1] if records else [], columns)
     rows = [_row(number, cells, names, columns, delimiter) for number, cells in records[1:]]
     if rows and all(fault.code == NOT_UTF8 for row in rows for fault in row.faults) and all(row.faults for row in rows):
-        raise bad_request("invalid_csv", "The file is not UTF-8: save it as 'CSV UTF-8'.")
+        raise bad_request("invalid_csv", "The file is not in UTF-8. Save it as 'CSV UTF-8'.")
     return rows
 
 
@@ -99,12 +99,15 @@ def _records(text: str, delimiter: str) -> list[list[str]]:
         return read
     except csv.Error as error:
         if "unexpected end" in str(error):
-            what = f"Row {len(read) + 1} has a quotation mark that is not closed: everything after it would be lost."
+            what = (
+                f"Row {len(read) + 1} has a quotation mark that is not closed, so the rows after it cannot be read. "
+                "Close it."
+            )
             raise bad_request("invalid_csv", what) from None
     try:
         return list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
     except csv.Error:
-        raise bad_request("invalid_csv", "The file cannot be read as a table: save it as 'CSV UTF-8'.") from None
+        raise bad_request("invalid_csv", "The file cannot be read as a table. Save it as 'CSV UTF-8'.") from None
 
 
 # ---- the header
@@ -143,9 +146,15 @@ def _row(number: int, cells: Sequence[str], names: Sequence[str], columns: Colum
             if name:
                 empty.append(name)
         elif not name:
-            faults.append(Fault("", "unnamed_column", f"Cell {at + 1} of the row is in a column without a name."))
+            faults.append(
+                Fault(
+                    "",
+                    "unnamed_column",
+                    f"Cell {at + 1} of the row is in a column without a name. Name the column in the first line.",
+                )
+            )
         elif any("\ud800" <= character <= "\udfff" for character in text):
-            what = f"{shown_name(name)} is not UTF-8: save the file as 'CSV UTF-8'."
+            what = f"{shown_name(name)} is not in UTF-8. Save the file as 'CSV UTF-8'."
             faults.append(Fault(shown_name(name), NOT_UTF8, what))
         else:
             value = _value(name, text, columns, delimiter)
@@ -176,7 +185,7 @@ def _object(name: str, text: str) -> object:
         found = None
     if isinstance(found, list | dict):
         return found
-    return Fault(name, "unclear_object", f"{name} must be written in JSON.")
+    return Fault(name, "unclear_object", f"{name} must be a JSON object.")
 
 
 def _list(name: str, text: str) -> object:
@@ -187,7 +196,7 @@ def _list(name: str, text: str) -> object:
         except orjson.JSONDecodeError:
             entries = None
         if not isinstance(entries, list):
-            return Fault(name, "unclear_list", f'{name} must be written as a|b, a, b or ["a", "b"].')
+            return Fault(name, "unclear_list", f'Write the values of {name} as a|b, as a, b or as ["a", "b"].')
         return entries
     parts = text.split("|") if "|" in text else re.split(r"[,;\n]", text)
     return [part.strip() for part in parts if part.strip()]
@@ -197,7 +206,11 @@ def _number(name: str, text: str, delimiter: str) -> object:
     """A number; with a decimal comma where that is clear, which it always is between semicolons."""
     if _DECIMAL_COMMA.fullmatch(text):
         if delimiter != ";" and _GROUPED.fullmatch(text):
-            return Fault(name, "unclear_number", f"{name} could be thousands or a decimal: write it with a point.")
+            return Fault(
+                name,
+                "unclear_number",
+                f"{name} has a comma that can separate thousands or decimals. Write a decimal point.",
+            )
         text = text.replace(",", ".")
     if not _NUMBER.fullmatch(text):
         return text

@@ -178,7 +178,15 @@ class PreviewApi:
         body = {**stored, **form.model_dump(by_alias=True)}
         if draft.model_version is not None:
             if self._tenants.model(call.tenant_id, draft.model_version) is None:
-                raise refused([Fault("draft.modelVersion", "unknown_model", "There is no such model version.")])
+                raise refused(
+                    [
+                        Fault(
+                            "draft.modelVersion",
+                            "unknown_model",
+                            "There is no model version with this name. GET /v1/cms/models lists them.",
+                        )
+                    ]
+                )
             body["modelVersion"] = draft.model_version
         return Tenant.from_document(body)
 

@@ -231,7 +231,7 @@ class PlaylistsApi:
         users += [each.body["title"] for each in feeds if feed_uses_playlist(each.body, id)]
         if users:
             raise Problem(
-                409, "in_use", f"Rules or feeds use this playlist: {', '.join(users[:5])}. Change them first."
+                409, "in_use", f"Rules or feeds use this playlist: {', '.join(users[:5])}. Remove it from them first."
             )
         await self._playlists.delete(call, stored)
         return no_content()

@@ -42,7 +42,7 @@ class RangeForm(Form):
     @model_validator(mode="after")
     def _in_order(self) -> Self:
         if self.min is not None and self.max is not None and self.min > self.max:
-            raise fault("", "range_order", "min must not be above max.")
+            raise fault("", "range_order", "min must not be greater than max.")
         return self
 
 
@@ -94,13 +94,23 @@ class RuleForm(Form):
     def _makes_sense(self) -> Self:
         if self.match.is_empty():
             raise fault(
-                "match", "matches_everything", "match is empty, so the rule would hold for every video: name some."
+                "match",
+                "matches_everything",
+                "match is empty, so the rule would apply to every video. Add a condition.",
             )
         self._check_multiplier()
         if self.action == PIN and not self.positions:
-            raise fault("positions", "missing_positions", "A pin needs positions, such as [1] for the top of the feed.")
+            raise fault(
+                "positions",
+                "missing_positions",
+                "A rule with the action pin needs positions, such as [1] for the top of the feed.",
+            )
         if self.action != PIN and self.positions:
-            raise fault("positions", "unused_positions", f"positions belong to a pin, not to the action {self.action}.")
+            raise fault(
+                "positions",
+                "unused_positions",
+                f"positions are only for the action pin, not for {self.action}. Leave them out.",
+            )
         if self.ends_at is not None and self.ends_at <= (self.starts_at or 0.0):
             raise fault("endsAt", "ends_before_start", "endsAt must be later than startsAt.")
         return self
@@ -110,7 +120,11 @@ class RuleForm(Form):
         bounds = {BOOST: (1.0, MAX_MULTIPLIER), SUPPRESS: (MIN_MULTIPLIER, 1.0)}.get(self.action)
         if bounds is None:
             if given is not None:
-                raise fault("multiplier", "unused_multiplier", "A multiplier belongs to a boost or a suppress.")
+                raise fault(
+                    "multiplier",
+                    "unused_multiplier",
+                    "multiplier is only for the actions boost and suppress. Leave it out.",
+                )
         elif given is None or not bounds[0] <= given <= bounds[1] or given == 1.0:
             low, high = (f"{bound:g}" for bound in bounds)
             words = f"more than {low} and at most {high}" if self.action == BOOST else f"from {low} to below {high}"
@@ -133,7 +147,7 @@ class PlaylistForm(Form):
     @model_validator(mode="after")
     def _no_video_twice(self) -> Self:
         if len(set(self.video_ids)) < len(self.video_ids):
-            raise fault("videoIds", "video_twice", "videoIds names a video twice: a playlist holds each one once.")
+            raise fault("videoIds", "video_twice", "videoIds lists a video twice. List each video once.")
         return self
 
 

@@ -82,7 +82,9 @@ class ServedPagesApi:
         receipt = read_receipt(form.feed_request_id, self._keys, call.tenant_id, user_key)
         if receipt is None or receipt.served_at > call.now + FUTURE_SECONDS:
             raise Problem(
-                404, "feed_request_not_found", "No feed of this tenant gave this id to this user. Check both."
+                404,
+                "feed_request_not_found",
+                "This tenant has not served this feedRequestId to this user. Check the id and the user hash.",
             )
         if call.now - receipt.served_at > VALID_SECONDS:
             raise Problem(

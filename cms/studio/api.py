@@ -95,5 +95,5 @@ class StudioApi:
     def _file(self, name: str, request: func.HttpRequest) -> func.HttpResponse:
         response = self._files.response(name, request, "no-cache")
         if response is None:
-            raise Problem(404, "not_found", "The Studio has no such file.")
+            raise Problem(404, "not_found", "The Studio has no file with this name.")
         return response

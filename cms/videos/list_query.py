@@ -73,7 +73,7 @@ class ListQuery:
         """From a query string. An empty value means none. Raises a 400 `Problem`."""
         prefix, text = params.get("prefix") or "", params.get("q") or ""
         if prefix.startswith(AFTER_VIDEOS) or len(prefix) > 128:
-            raise bad_request("invalid_prefix", "prefix must be the beginning of a video's id.")
+            raise bad_request("invalid_prefix", "prefix must be the first characters of a video id.")
         if len(text) > MAX_SEARCH:
             raise bad_request("invalid_search", f"q can have at most {MAX_SEARCH} characters.")
         wanted = VideoFilter(
@@ -115,7 +115,7 @@ class ListQuery:
 
 
 def _another_order() -> Problem:
-    return bad_request("invalid_cursor", "The cursor is of a list in another order. Start again without it.")
+    return bad_request("invalid_cursor", "The cursor belongs to a list in another order. Start again without it.")
 
 
 def _chosen(params: Mapping[str, str], name: str, values: tuple[str, ...]) -> str:

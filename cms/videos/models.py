@@ -109,7 +109,7 @@ class VideoForm(Form):
     def _is_numbered_in_a_series(self) -> Self:
         for name, number in (("season", self.season), ("episode", self.episode)):
             if number is not None and self.series_id is None:
-                raise fault(name, "missing_series", f"{name} needs seriesId: it is a number within a series.")
+                raise fault(name, "missing_series", f"{name} is a number within a series. Set seriesId too.")
         return self
 
 

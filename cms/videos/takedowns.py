@@ -68,7 +68,7 @@ def after_reverting(wanted: str | None, current: Json) -> tuple[Json, tuple[Faul
         return unchanged, ()
     if status_when_restored(current) == ACTIVE:
         return unchanged, kept_for_restore(ACTIVE, current)
-    what = "Taking a change back puts no video on air: send the status active for it."
+    what = "A revert never puts a video on air again. Set its status to active instead."
     return unchanged, (Fault("status", "not_activated", what),)
 
 
@@ -76,7 +76,7 @@ def kept_for_restore(sent: str | None, before: Json | None) -> tuple[Fault, ...]
     """What to tell who sent a status for a taken-down video; nothing when none was sent, or none is kept."""
     if sent not in (ACTIVE, INACTIVE) or not is_taken_down(before):
         return ()
-    what = f"The video is taken down and stays so. It gets the status {sent} when it is restored."
+    what = f"The video stays taken down. It gets the status {sent} when it is restored."
     return (Fault("status", "kept_for_restore", what),)
 
 

@@ -104,7 +104,9 @@ class ValuesApi:
         try:
             catalog = await self._catalogs.get(call.tenant_id)
         except StoreUnavailable as error:
-            raise unavailable("The catalog cannot be read now. Try again.") from error
+            raise unavailable(
+                "The catalog cannot be read now. Wait the seconds in Retry-After, then try again."
+            ) from error
         asked: str = (call.request.params.get("q") or "")[:MAX_LENGTH]
         found = fitting(await self._values(catalog, field), asked)
         values: list[Any] = [CatalogValue.unchecked(value=text, videos=many) for text, _, many in found[:limit]]

@@ -30,7 +30,9 @@ def with_embedded_secrets(settings: Settings) -> Settings:
     used = any((folder / name).exists() for name in ("documents.db", "bus.db", "blobs"))
     if not path.exists():
         if used:
-            raise BadSetting(f"{path.absolute()} is missing beside data that was stored with it. {_RESTORE}")
+            raise BadSetting(
+                f"{path.absolute()} is missing, but the data folder has data that was stored with it. {_RESTORE}"
+            )
         try:
             _make_secrets(path)
         except OSError as error:
@@ -49,9 +51,9 @@ def rotate_signing_key(settings: Settings) -> None:
     before it have signed is still accepted. Raises `BadSetting` where the file does not give the keys."""
     path = Path(settings.data_folder) / FILE
     if settings.signing_keys:
-        raise BadSetting("SIGNING_KEYS gives the signing keys: put a new one in front of them there.")
+        raise BadSetting("The signing keys come from SIGNING_KEYS. Add the new key there, before the others.")
     if not settings.embedded:
-        raise BadSetting("On Azure the operations job rotates the key: see docs/operations.md.")
+        raise BadSetting("On Azure, the operations job rotates the key. See docs/operations.md.")
     kept = dict(_kept_secrets(path))
     made = base64.b64encode(secrets.token_bytes(32)).decode()
     kept["ring"] = ring_with(_ring(kept), time.strftime("k%Y%m%dt%H%M%S", time.gmtime()), made)
@@ -66,8 +68,8 @@ def _ring(kept: Mapping[str, Any]) -> str:
 
 _SECRETS = ("signing", "identity")
 _RESTORE = (
-    "Put back a copy of it, or start afresh with another DATA_FOLDER: with new secrets no stored user and no key "
-    "would be known again."
+    "Restore it from a backup, or start with another DATA_FOLDER: without these secrets the app cannot recognize "
+    "stored users and keys."
 )
 
 
@@ -102,7 +104,9 @@ def _kept_secrets(path: Path) -> Mapping[str, Any]:
         if all(len(base64.b64decode(kept[name], validate=True)) == 32 for name in _SECRETS):
             return kept
     except OSError as error:
-        raise BadSetting(f"{path.absolute()} cannot be read ({error.strerror}): allow this user to.") from None
+        raise BadSetting(
+            f"{path.absolute()} cannot be read ({error.strerror}). Allow the user that runs the app to read it."
+        ) from None
     except (ValueError, TypeError, KeyError):
         pass
     raise BadSetting(f"{path.absolute()} is damaged. {_RESTORE}")

@@ -31,7 +31,10 @@ def _derive(secret: bytes, purpose: str) -> bytes:
 def _resolved(setting: str, name: str) -> str:
     """The setting, unless it is still the reference that the platform should have replaced by what it names."""
     if setting.startswith("@Microsoft.KeyVault("):
-        raise BadSetting(f"{name} is a reference to the key vault that could not be resolved.")
+        raise BadSetting(
+            f"{name} is a Key Vault reference that was not resolved. Let the app's identity read the secrets of the "
+            "vault."
+        )
     return setting
 
 
@@ -39,9 +42,9 @@ def _decode(text: str, name: str) -> bytes:
     try:
         secret = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
-        raise BadSetting(f"{name} must be base64.") from None
+        raise BadSetting(f"{name} must be base64 text.") from None
     if len(secret) < KEY_BYTES:
-        raise BadSetting(f"{name} must hold at least {KEY_BYTES} bytes.")
+        raise BadSetting(f"{name} must decode to at least {KEY_BYTES} bytes.")
     return secret
 
 
@@ -133,7 +136,7 @@ class KeyRing:
                 raise BadSetting("SIGNING_KEYS must look like `id:base64,id:base64`, the current key first.")
             tag = _tag_of(name)
             if tag in self._secrets:
-                raise BadSetting("Two ids in SIGNING_KEYS share a tag: rename one of them.")
+                raise BadSetting("Two ids in SIGNING_KEYS have the same short hash. Rename one of them.")
             self._secrets[tag] = _decode(encoded, "SIGNING_KEYS")
         self._current_tag = next(iter(self._secrets))
         self._derived: dict[str, SigningKeys] = {}

@@ -64,10 +64,10 @@ def what_is_wrong(text: str) -> str | None:
     if odd:
         point = ord(odd[0])
         if odd[0] == NO_CHARACTER or 0xD800 <= point <= 0xDFFF:
-            return "holds half of a character, such as an emoji that was cut: write it again."
-        return f"holds the character U+{point:04X}, which is invisible or turns text around: remove it."
+            return "has half of a character, such as an emoji that was cut. Write it again."
+        return f"has the character U+{point:04X}, which is invisible or reverses text. Remove it."
     if not _isolates_are_closed(text):
-        return "holds an isolate of the writing direction that is not closed (U+2066 to U+2069): remove it."
+        return "has a text-direction character (U+2066 to U+2069) without its partner. Remove it."
     if text.strip(" \t\r\n") and not any(map(_is_visible, text)):
         return "has no visible character."
     return None

@@ -173,7 +173,7 @@ class Limits:
     def _check_rates(self, kind: Kind, tenant: Tenant, user_key: str, now: float) -> None:
         wait = self._users.wait((kind, user_key), self._user_rate, now)
         if wait:
-            raise Problem(429, "rate_limited", "Too many requests for one user. Wait as Retry-After says.", wait)
+            raise Problem(429, "rate_limited", "Too many requests for one user. Wait the seconds in Retry-After.", wait)
         if kind is Kind.FEED:
             rate = tenant.feed_requests_per_second
         else:
@@ -181,9 +181,11 @@ class Limits:
         if rate:
             wait = self._tenants.wait((kind, tenant.id), rate, now)
             if wait:
-                raise Problem(429, "rate_limited", "Too many requests for this tenant. Wait as Retry-After says.", wait)
+                raise Problem(
+                    429, "rate_limited", "Too many requests for this tenant. Wait the seconds in Retry-After.", wait
+                )
 
 
 def _overloaded() -> Problem:
     wait = random.uniform(0.0, RETRY_SPREAD_SECONDS)  # noqa: S311 (spreads load, guards nothing)
-    return Problem(429, "overloaded", "The service is busy. Wait as Retry-After says, then try again.", wait)
+    return Problem(429, "overloaded", "The service is busy. Wait the seconds in Retry-After, then try again.", wait)

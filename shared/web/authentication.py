@@ -71,7 +71,13 @@ class Authenticator:
         operator = self._match(tenants.keys(PLATFORM), presented, now)
         found = matched or operator
         if found is None or tenant is None:
-            raise unauthorized() if tenants.loaded else unavailable("The tenants are not known yet. Try again.")
+            raise (
+                unauthorized()
+                if tenants.loaded
+                else unavailable(
+                    "The service has not loaded the tenants yet. Wait the seconds in Retry-After, then try again."
+                )
+            )
         caller = Caller(tenant, found.scopes, found.name, operator=matched is None)
         if len(self._known) >= MAX_KNOWN:
             self._known.clear()

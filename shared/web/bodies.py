@@ -24,8 +24,8 @@ def read_json(request: func.HttpRequest, max_bytes: int) -> Any:
     """Return the body as JSON. Raises a 4xx `Problem`."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind and kind not in ("application/json", "application/merge-patch+json"):
-        raise Problem(415, "unsupported_media_type", "Send application/json.")
-    too_large = Problem(413, "body_too_large", f"The body can have at most {max_bytes:,} bytes.")
+        raise Problem(415, "unsupported_media_type", "Send the body with Content-Type application/json.")
+    too_large = Problem(413, "body_too_large", f"The body can have at most {max_bytes:,} bytes. Send less.")
     body = decoded_body(request.get_body(), request.headers, max_bytes, too_large)
     try:
         return parse_document(body)
@@ -34,7 +34,7 @@ def read_json(request: func.HttpRequest, max_bytes: int) -> Any:
     try:
         return parse_document(with_cut_characters_marked(body))
     except InvalidJson:
-        raise bad_request("invalid_json", "The body is not JSON, or nested too deeply.") from None
+        raise bad_request("invalid_json", "The body is not valid JSON, or it is nested too deeply.") from None
 
 
 def read_object(request: func.HttpRequest, max_bytes: int) -> dict[str, Any]:
@@ -73,7 +73,7 @@ def _decoded(body: bytes, coding: str, max_bytes: int, too_large: Problem) -> by
     raise Problem(
         415,
         "unsupported_content_encoding",
-        f"Send the body with a Content-Encoding of {ACCEPTED_ENCODINGS}, one at most.",
+        f"Content-Encoding must be one of {ACCEPTED_ENCODINGS}, or left out.",
         headers={"Accept-Encoding": ACCEPTED_ENCODINGS},
     )
 
@@ -88,5 +88,8 @@ def _unpacked(body: bytes, format: int, max_bytes: int, too_large: Problem) -> b
         if not stream.eof or stream.unused_data:  # cut off, or followed by more data, such as a second member
             raise zlib.error
     except zlib.error:
-        raise bad_request("invalid_content_encoding", "The body is not what Content-Encoding says.") from None
+        raise bad_request(
+            "invalid_content_encoding",
+            "The body does not match its Content-Encoding. Compress it again, or send it uncompressed.",
+        ) from None
     return unpacked

@@ -234,14 +234,19 @@ class Edge:
         except UNAVAILABLE as error:
             self._telemetry.count("bus_failures" if isinstance(error, BusUnavailable) else "store_failures", name)
             retry_after = getattr(error, "retry_after_seconds", None)
-            outage = unavailable("A dependency is not available. Try again.", retry_after)
+            outage = unavailable(
+                "A service that this call needs is not available. Wait the seconds in Retry-After, then try again.",
+                retry_after,
+            )
             outage.error_id = outage_id(self._telemetry.dependencies, error)
             return self._problem(outage, name)
         except REFUSED as error:
             return self._problem(self._refusal(declared, error), name)
         except Exception as error:
             where = traceback_without_values(error)
-            internal = Problem(500, "internal", "Something went wrong on our side.")
+            internal = Problem(
+                500, "internal", "The service failed. Try again later; if it fails again, report the errorId."
+            )
             internal.error_id = self._error_ids.next(
                 (name, where), lambda id: log.error("%s failed, error id %s\n%s", name, id, where, extra=ALWAYS)
             )
@@ -256,11 +261,17 @@ class Edge:
         name, reason = declared.name, str(error)
         self._telemetry.count("bus_failures" if isinstance(error, BusRefused) else "store_failures", name)
         if declared.body is None:
-            problem = unavailable("A dependency refused this. Try again later.", REFUSED_RETRY_SECONDS)
+            problem = unavailable(
+                "A service that this call needs refused the request. Try again later; if it fails again, report the "
+                "errorId.",
+                REFUSED_RETRY_SECONDS,
+            )
         elif error.too_large:
-            problem = Problem(413, "too_large_to_store", "This is larger than can be stored. Make it smaller.")
+            problem = Problem(413, "too_large_to_store", "This is too large to store. Make it smaller.")
         else:
-            problem = Problem(422, "refused_by_store", "This can never be stored. Sent again, it is refused again.")
+            problem = Problem(
+                422, "refused_by_store", "The database refuses this content. Change it: the same request fails again."
+            )
         problem.error_id = self._error_ids.next(
             (name, reason),
             lambda id: log_event(
@@ -335,9 +346,13 @@ def headers_of(request: func.HttpRequest) -> Mapping[str, str]:
 
 def _check_size(url: str, headers: Mapping[str, str]) -> None:
     if len(url) > MAX_URL_CHARS:
-        raise Problem(414, "query_too_long", f"The URL can have at most {MAX_URL_CHARS:,} characters.")
+        raise Problem(414, "query_too_long", f"The URL can have at most {MAX_URL_CHARS:,} characters. Shorten it.")
     if sum(map(len, headers)) + sum(map(len, headers.values())) > MAX_HEADER_CHARS:
-        raise Problem(431, "headers_too_large", f"The headers can have at most {MAX_HEADER_CHARS:,} characters in all.")
+        raise Problem(
+            431,
+            "headers_too_large",
+            f"The headers can have at most {MAX_HEADER_CHARS:,} characters in all. Send fewer or shorter ones.",
+        )
 
 
 def json_response(

@@ -43,17 +43,19 @@ def bad_request(code: str, detail: str) -> Problem:
 
 def unauthorized() -> Problem:
     """Return the 401. It is the same for an unknown tenant and for a wrong key, so the response reveals neither."""
-    return Problem(401, "unauthorized", "The tenant or its key is not valid.")
+    return Problem(401, "unauthorized", "The tenant id or its key is not valid. Check both.")
 
 
 def forbidden(scope: str) -> Problem:
     """Return a 403: the key is valid, but lacks the scope of this call."""
-    return Problem(403, "forbidden", f"This key does not have the scope '{scope}'.")
+    return Problem(403, "forbidden", f"This key does not have the scope '{scope}'. Use a key that has it.")
 
 
 def clock_wrong() -> Problem:
     """Return a 503: the clock of this instance is wrong; nothing was accepted."""
-    return Problem(503, "clock_wrong", "This instance's clock is wrong. Send it again, unchanged.", 5.0)
+    return Problem(
+        503, "clock_wrong", "The clock of this server instance is wrong. Send the request again, unchanged.", 5.0
+    )
 
 
 def unavailable(detail: str, retry_after_seconds: float | None = None) -> Problem:

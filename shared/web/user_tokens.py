@@ -94,7 +94,11 @@ class UserTokens:
             return User(named, verified=False)
         verified = self._verify(caller.tenant.id, token, now)
         if verified.subject != named:
-            raise Problem(403, "user_token_mismatch", "The user token is for another user than X-User.")
+            raise Problem(
+                403,
+                "user_token_mismatch",
+                "The user token belongs to another user than X-User. Send the token of this user.",
+            )
         return User(named, verified=True)
 
     def _verify(self, tenant_id: str, token: str, now: float) -> _Verified:
@@ -163,7 +167,11 @@ def missing_user_token() -> Problem:
 
 def _invalid() -> Problem:
     """One error for every cause, so that the response is no oracle."""
-    return Problem(401, "invalid_user_token", "The user token is not valid.")
+    return Problem(
+        401,
+        "invalid_user_token",
+        "The user token is not valid. Check its signature, key id, audience, tenant and times.",
+    )
 
 
 def _expired() -> Problem:

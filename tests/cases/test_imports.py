@@ -73,7 +73,7 @@ async def test_row_that_is_not_utf_8_is_rejected_alone(app: App) -> None:
     body = table(row(), row(id="v2", title="CAFE"), row(id="v3")).replace(b"CAFE", b"caf\xe9")
     answer = await sent(editor, body)
     assert [each["status"] for each in answer.json["rows"]] == ["created", "rejected", "created"]
-    assert errors(answer, 1) == ["title is not UTF-8: save the file as 'CSV UTF-8'."]
+    assert errors(answer, 1) == ["title is not in UTF-8. Save the file as 'CSV UTF-8'."]
 
 
 # ---- how a table is written
@@ -124,7 +124,7 @@ async def test_empty_rows_and_unnamed_columns_are_skipped(app: App) -> None:
     answer = await sent(editor, table([*row(), "", ""], blank, [" "] * 3, [*row(id="v2"), "", ""], blank, head=head))
     assert [(each["row"], each["status"]) for each in answer.json["rows"]] == [(2, "created"), (5, "created")]
     lost = await sent(editor, table([*row(), "", "note"], head=head))
-    assert errors(lost) == ["Cell 9 of the row is in a column without a name."]
+    assert errors(lost) == ["Cell 9 of the row is in a column without a name. Name the column in the first line."]
 
 
 async def test_row_numbers_match_the_spreadsheet(app: App) -> None:
@@ -166,7 +166,7 @@ async def test_list_is_read_in_any_common_notation(app: App, cell: str, tags: li
 @pytest.mark.parametrize("cell", ["['home', 'gym']", "{home,gym}", '["home"', '{"a": 1}', "[home]"])
 async def test_list_in_a_foreign_notation_is_refused(app: App, cell: str) -> None:
     answer, _ = await imported(app, table(row(tags=cell)))
-    assert errors(answer) == ['tags must be written as a|b, a, b or ["a", "b"].']
+    assert errors(answer) == ['Write the values of tags as a|b, as a, b or as ["a", "b"].']
 
 
 @pytest.mark.parametrize(

@@ -66,9 +66,7 @@ async def test_revert_of_a_takedown_explains_that_only_a_restore_lifts_it(app: A
     assert entry["revertible"] is False
     answer = await revert(editor, entry["id"])
     assert (answer.status, answer.code) == (409, "not_revertible")
-    assert (
-        answer.json["detail"] == "The video is taken down and stays so. It gets the status active when it is restored."
-    )
+    assert answer.json["detail"] == "The video stays taken down. It gets the status active when it is restored."
     assert await standing(editor) == (VIDEO["title"], "taken_down", "active")
 
 
@@ -85,7 +83,7 @@ async def test_revert_activates_no_video(app: App) -> None:
     alone = await changed(editor, "videos/v1", {"status": "inactive"})
     refused = await revert(editor, alone)
     assert (refused.status, refused.code) == (409, "not_revertible")
-    assert refused.json["detail"] == "Taking a change back puts no video on air: send the status active for it."
+    assert refused.json["detail"] == "A revert never puts a video on air again. Set its status to active instead."
     await changed(editor, "videos/v1", {"status": "active"})
     both = await changed(editor, "videos/v1", {"status": "inactive", "title": "Withdrawn"})
     answer = await revert(editor, both)

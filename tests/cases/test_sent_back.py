@@ -112,7 +112,8 @@ async def test_put_with_another_id_or_model_is_refused(app: App) -> None:
         assert answer.json["errors"][0]["code"] == "another_id"
     answer = await editor.change("PATCH", "configuration", {"modelVersion": "2026-11-a"})
     assert answer.json["errors"][0] == {
-        "field": "modelVersion", "code": "read_only", "message": "modelVersion cannot be changed by this call.",
+        "field": "modelVersion", "code": "read_only",
+        "message": "modelVersion cannot be changed by this call. Leave it out.",
     }  # fmt: skip
 
 

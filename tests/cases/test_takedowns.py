@@ -18,7 +18,7 @@ from tests.served_app import Answer, App
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-KEPT = "The video is taken down and stays so. It gets the status {} when it is restored."
+KEPT = "The video stays taken down. It gets the status {} when it is restored."
 
 
 async def editor_of(app: App, **fields: Any) -> Editor:

@@ -163,7 +163,7 @@ async def test_lone_surrogate_is_refused_by_the_name_of_its_field(app: App, esca
     body = json.dumps({"id": "v1", **VIDEO, "title": "HERE"}).replace("HERE", f"cut {escape}").encode()
     refused = await editor.post("videos", body)
     assert (refused.status, refused.json["errors"][0]["field"]) == (422, "title")
-    assert refused.json["detail"] == "title holds half of a character, such as an emoji that was cut: write it again."
+    assert refused.json["detail"] == "title has half of a character, such as an emoji that was cut. Write it again."
     whole = body.replace(f"cut {escape}".encode(), b"whole \\ud83d\\ude00 \\\\ud83d")
     assert (await editor.post("videos", whole)).json["title"] == "whole \U0001f600 \\ud83d"
 

@@ -97,7 +97,7 @@ async def test_key_management_requires_scope_ops_and_ops_keys_a_platform_key(app
     again = await tenant_ops.post("keys", {"name": "x", "scopes": ["cms"]})
     assert again.code == "already_active"
     past = await tenant_ops.post("keys", {"name": "z", "scopes": ["cms"], "expiresAt": 5})
-    assert past.json["detail"] == "expiresAt lies in the past."
+    assert past.json["detail"] == "expiresAt must be in the future."
 
 
 async def test_an_sdk_key_is_refused_by_every_cms_endpoint(app: App) -> None:
@@ -127,7 +127,7 @@ async def test_public_keys_for_user_tokens_are_added_listed_and_removed(app: App
     assert (await ops.post("user-token-keys", {"keyId": "2026-11", "publicKey": pem})).code == "already_exists"
     weak = _pem(rsa.generate_private_key(65_537, 1024).public_key())
     refused = await ops.post("user-token-keys", {"keyId": "weak", "publicKey": weak})
-    assert refused.json["detail"] == "An RSA key needs 2048 bits or more."
+    assert refused.json["detail"] == "An RSA key must have at least 2048 bits."
     other = _pem(ec.generate_private_key(ec.SECP384R1()).public_key())
     refused = await ops.post("user-token-keys", {"keyId": "p384", "publicKey": other})
     assert refused.json["detail"] == "An elliptic-curve key must be on P-256."

@@ -375,7 +375,9 @@ async def test_only_one_experiment_runs_and_its_arms_do_not_change(app: App) -> 
     assert (await editor.get("experiments/taste/report")).json["report"] is None
     unknown = [{**arms[0], "modelVersion": "nope"}, arms[1]]
     refused = await editor.post("experiments", {"id": "third", "name": "x", "arms": unknown})
-    assert refused.json["detail"] == "arms[0].modelVersion names a model version that is not stored."
+    assert refused.json["detail"] == (
+        "arms[0].modelVersion names a model version that does not exist. GET /v1/cms/models lists them."
+    )
 
 
 async def test_too_large_or_invalid_json_body_is_refused(app: App) -> None:

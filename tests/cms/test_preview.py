@@ -188,7 +188,10 @@ async def test_invalid_preview_is_refused(app: App) -> None:
             "The weight of 'quality' must lie in [-1000, 1000].",
         ),
         ({"draft": {"rules": [{"id": "r"}]}}, "draft.rules[0].name is missing."),
-        ({"draft": {"modelVersion": "nope"}}, "There is no such model version."),
+        (
+            {"draft": {"modelVersion": "nope"}},
+            "There is no model version with this name. GET /v1/cms/models lists them.",
+        ),
         ({"viewer": {"agebands": "x"}}, "There is no field viewer.agebands. Did you mean ageBand?"),
         ({"limit": 500}, "limit must be 50 or less."),
     ):  # fmt: skip

@@ -75,8 +75,8 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("configuration", {"maturityPolicy": "adults"}, "maturityPolicy must be one of G, PG, PG13, R, NC17."),
     ("configuration", {"ageBandPolicies": {"teen": "PG"}}, "ageBandPolicies.teen must be an age band such as 13-17 or "
      "65+."),
-    ("configuration", {"ageBandPolicies": {"13-17": "R"}}, "ageBandPolicies.13-17 is above maturityPolicy, which it "
-     "can only lower: choose PG13 or milder."),
+    ("configuration", {"ageBandPolicies": {"13-17": "R"}}, "ageBandPolicies.13-17 allows stronger ratings than "
+     "maturityPolicy. Choose PG13 or milder."),
     ("configuration", {"defaultLimit": 51}, "defaultLimit must be 50 or less."),
     ("configuration", {"defaultLimit": 2.5}, "defaultLimit must be a whole number."),
     ("configuration", {"usePersonalization": "yes"}, "usePersonalization must be true or false."),
@@ -91,35 +91,36 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
      "feedRequestsPerSecond, eventBatchesPerSecond."),
     ("configuration", {"rateLimits": {"feedRequestsPerSecond": 0}}, "rateLimits.feedRequestsPerSecond must be 1 or "
      "more."),
-    ("configuration", {"featureFlags": {"Use New": True}}, "A feature flag has 1 to 64 lower-case letters, digits or "
-     "-, a letter or digit first."),
+    ("configuration", {"featureFlags": {"Use New": True}}, "The name of a feature flag must be 1 to 64 lower-case "
+     "letters, digits or -, a letter or digit first."),
     ("configuration", {"featureFlags": {"new-diversifier": "on"}}, "featureFlags.new-diversifier must be true or "
      "false."),
     ("configuration", {"featureFlags": []}, "featureFlags must be an object."),
     ("rule", {"id": "More Fitness"}, "id must be 1 to 64 lower-case letters, digits, - or _, a letter "
      "or digit first, such as summer-push."),
     ("rule", {"action": "hide"}, "action must be one of boost, suppress, pin, exclude, limit."),
-    ("rule", {"match": {}}, "match is empty, so the rule would hold for every video: name some."),
+    ("rule", {"match": {}}, "match is empty, so the rule would apply to every video. Add a condition."),
     ("rule", {"match": GONE}, "match is missing."),
     ("rule", {"match": {"categorys": ["a"]}}, "There is no field match.categorys. Did you mean categories?"),
-    ("rule", {"match": {"ageHours": {"min": 5, "max": 2}}}, "min must not be above max."),
+    ("rule", {"match": {"ageHours": {"min": 5, "max": 2}}}, "min must not be greater than max."),
     ("rule", {"match": {"durationSeconds": {"min": -1}}}, "match.durationSeconds.min must be 0 or more."),
     ("rule", {"multiplier": GONE}, "The multiplier of a boost must be more than 1 and at most 10."),
     ("rule", {"multiplier": 0.5}, "The multiplier of a boost must be more than 1 and at most 10."),
     ("rule", {"multiplier": 100}, "The multiplier of a boost must be more than 1 and at most 10."),
     ("rule", {"action": "suppress", "multiplier": 0}, "The multiplier of a suppress must be from 0.1 to below 1."),
-    ("rule", {"action": "exclude"}, "A multiplier belongs to a boost or a suppress."),
-    ("rule", {"action": "pin", "multiplier": GONE}, "A pin needs positions, such as [1] for the top of the feed."),
+    ("rule", {"action": "exclude"}, "multiplier is only for the actions boost and suppress. Leave it out."),
+    ("rule", {"action": "pin", "multiplier": GONE}, "A rule with the action pin needs "
+     "positions, such as [1] for the top of the feed."),
     ("rule", {"action": "pin", "multiplier": GONE, "positions": [0]}, "positions[0] must be 1 or more."),
-    ("rule", {"positions": [1]}, "positions belong to a pin, not to the action boost."),
+    ("rule", {"positions": [1]}, "positions are only for the action pin, not for boost. Leave them out."),
     ("rule", {"audience": {"platforms": ["Windows Phone!"]}}, "audience.platforms[0] must be a platform such as ios, "
      "android or web."),
     ("rule", {"priority": 5_000}, "priority must be 1000 or less."),
     ("rule", {"startsAt": 1_000, "endsAt": 900}, "endsAt must be later than startsAt."),
-    ("playlist", {"videoIds": ["a", "b", "a"]}, "videoIds names a video twice: a playlist holds each one once."),
+    ("playlist", {"videoIds": ["a", "b", "a"]}, "videoIds lists a video twice. List each video once."),
     ("playlist", {"videoIds": [f"v{n}" for n in range(501)]}, "videoIds can have at most 500 entries."),
     ("playlist", {"name": None}, "name must be text."),
-    ("feed", {"id": "home"}, "home and following are feeds of their own: choose another id."),
+    ("feed", {"id": "home"}, "home and following are reserved ids. Choose another id."),
     ("feed", {"title": GONE}, "title is missing."),
     ("feed", {"base": {"languages": ["en"]}}, "There is no field base.languages. Known here: playlists, categories, "
      "creators, tags, series."),
@@ -130,9 +131,9 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("feed", {"defaultLimit": 51}, "defaultLimit must be 50 or less."),
     ("experiment", {"feeds": []}, "feeds must not be empty."),
     ("experiment", {"arms": [{"name": "a", "percent": 60}, {"name": "b", "percent": 60, "weights": {"quality": 1}}]},
-     "The shares of the arms add up to 120 %, more than 100 %."),
-    ("experiment", {"arms": [{"name": "a", "percent": 5}, {"name": "b", "percent": 5}]}, "Two arms show the same "
-     "thing: give them different models or weights."),
+     "The shares of the arms add up to 120 %. Lower them to 100 % in all."),
+    ("experiment", {"arms": [{"name": "a", "percent": 5}, {"name": "b", "percent": 5}]}, "Two arms are the same. "
+     "Give them different models or weights."),
     ("experiment", {"arms": [{"name": "a", "percent": 5}]}, "arms needs at least 2 entries."),
     ("key", {"scopes": []}, "scopes must not be empty."),
     ("key", {"scopes": ["admin"]}, "scopes[0] must be one of sdk, cms, privacy, ops."),
@@ -140,8 +141,8 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("tenant", {"tenantId": "_platform"}, "tenantId must be 1 to 64 letters, digits, - or _, a letter or digit first."),
     ("rotation", {"overlapHours": 1_000}, "overlapHours must be 168 or less."),
     ("public key", {"publicKey": "hello"}, "publicKey must be a public key in PEM."),
-    ("public key", {"publicKey": "-----BEGIN PRIVATE KEY-----"}, "publicKey holds a private key. Send the public one, "
-     "and replace both."),
+    ("public key", {"publicKey": "-----BEGIN PRIVATE KEY-----"}, "publicKey holds a private key, which is now "
+     "exposed. Create a new key pair and send its public key."),
 ]  # fmt: skip
 
 
@@ -183,15 +184,15 @@ def test_every_error_of_a_document_is_reported_at_once() -> None:
 
 
 FILES: list[tuple[bytes, str, int, str]] = [
-    (b"{", "application/json", 400, "The file is not JSON."),
+    (b"{", "application/json", 400, "The file is not valid JSON."),
     (b'{"rows": []}', "application/json", 400, 'The file must look like {"videos": [...]}.'),
-    (b'{"videos": []}', "application/json", 400, "The file has no rows."),
+    (b'{"videos": []}', "application/json", 400, "The file has no rows. Check that it is the right one."),
     (b"", "text/csv", 400, "The first line must name the columns, and one of them must be id."),
     (b"title,tags\nx,y", "text/csv", 400, "The first line must name the columns, and one of them must be id."),
-    (b"id,title\n\xff\xfe", "text/csv", 400, "The file is not UTF-8: save it as 'CSV UTF-8'."),
-    (b"<videos/>", "text/xml", 415, "Send application/json, application/x-ndjson or text/csv."),
-    (b"1\n" * 50_001, "application/x-ndjson", 413, "A file can have at most 50,000 rows: split it."),
-    (b"x" * 32_000_001, "text/csv", 413, "A file can have at most 32 MB: split it."),
+    (b"id,title\n\xff\xfe", "text/csv", 400, "The file is not in UTF-8. Save it as 'CSV UTF-8'."),
+    (b"<videos/>", "text/xml", 415, "Set Content-Type to application/json, application/x-ndjson or text/csv."),
+    (b"1\n" * 50_001, "application/x-ndjson", 413, "A file can have at most 50,000 rows. Split it."),
+    (b"x" * 32_000_001, "text/csv", 413, "A file can have at most 32 MB. Split it."),
 ]
 
 
@@ -203,8 +204,8 @@ def test_file_that_is_no_list_of_rows_is_refused_whole(body: bytes, kind: str, s
 
 
 ROWS: list[tuple[bytes, str]] = [
-    (b"nonsense", "The row is not JSON."),
-    (b"[1]", "The row is not a JSON object."),
+    (b"nonsense", "The row is not valid JSON."),
+    (b"[1]", "The row must be a JSON object."),
     (b"{}", "id is missing."),
     (b'{"id": 7}', "id must be text."),
     (b'{"id": "v1", "title": "x"}', "playbackUrl is missing."),

@@ -91,7 +91,7 @@ def test_truncated_backup_changes_nothing(tmp_path: Path, backup: bytes, kept: f
     file = tmp_path / "cut"
     whole = zlib.decompress(backup, 31).rstrip(b"\0")  # a tar file ends with nothing
     file.write_bytes(gzip.compress(whole[: int(kept * len(whole))]) if sound else backup[: int(kept * len(backup))])
-    with pytest.raises(BadSetting, match="nothing was changed"):
+    with pytest.raises(BadSetting, match="Nothing was changed"):
         restore(at(tmp_path / "data"), file)
     assert [path.name for path in tmp_path.iterdir()] == ["cut"]
 
@@ -104,7 +104,7 @@ def test_backup_with_a_foreign_file_name_is_refused(tmp_path: Path, name: str) -
             entry = tarfile.TarInfo(each)
             entry.size = len(content)
             archive.addfile(entry, io.BytesIO(content))
-    with pytest.raises(BadSetting, match="nothing was changed"):
+    with pytest.raises(BadSetting, match="Nothing was changed"):
         restore(at(tmp_path / "data"), file)
     assert [path.name for path in tmp_path.iterdir()] == ["foreign"]
 
@@ -115,7 +115,7 @@ def test_restore_overwrites_nothing(tmp_path: Path, backup: bytes) -> None:
     restore(at(tmp_path / "data"), file)
     with pytest.raises(BadSetting, match="not empty"):
         restore(at(tmp_path / "data"), file)
-    with pytest.raises(BadSetting, match="there already"):
+    with pytest.raises(BadSetting, match="exists already"):
         save(at(tmp_path / "data"), file)
     assert file.read_bytes() == backup
 
@@ -144,5 +144,5 @@ def test_full_disk_leaves_no_backup_file(tmp_path: Path, backup: bytes, monkeypa
 
 
 def test_backup_is_refused_on_azure(tmp_path: Path) -> None:
-    with pytest.raises(BadSetting, match="keep their own"):
+    with pytest.raises(BadSetting, match="keeps its own"):
         save(Settings(document_store="cosmos", data_folder=str(tmp_path)), tmp_path / "file")

@@ -1285,13 +1285,13 @@ export interface components {
             /** Format: int64 */
             index: number;
             /**
-             * @description - `not_an_object`: The event is not a JSON object.
-             *     - `unreadable`: The event has a cut character, a number that JSON does not have, or more than 1,000 levels.
-             *     - `unknown_type`: `type` is not one of the event types.
+             * @description - `not_an_object`: The event must be a JSON object.
+             *     - `unreadable`: The event cannot be read: it has half of a character pair (surrogate), a number that JSON does not have (NaN, Infinity), or more than 1,000 levels of nesting.
+             *     - `unknown_type`: `type` must be one of complete, follow, impression, like, not_interested, playback_error, progress, save, share, skip, stall, start, unfollow, unlike, unsave, video_view.
              *     - `invalid_video_id`: `videoId` must be 1 to 128 letters, digits or . _ : ~ -, not beginning with . : or ~.
              *     - `invalid_timestamp`: `timestamp` must be an ISO 8601 time or milliseconds since the epoch.
              *     - `timestamp_in_seconds`: `timestamp` is in seconds since the epoch: multiply by 1000.
-             *     - `too_old`: The event is older than 7 days.
+             *     - `too_old`: The event is older than 7 days, so it is not counted. Do not send it again.
              *     - `missing_watch_time`: A `video_view` needs `watchTimeMs`.
              *     - `invalid_watch_time`: `watchTimeMs` must be a number from 0 to 86400000.
              *     - `invalid_feed_request_id`: `feedRequestId` must be a string of at most 256 characters.
@@ -1302,7 +1302,7 @@ export interface components {
              *     - `invalid_position`: `positionMs` must be a number from 0 to 86400000.
              *     - `invalid_started_at`: `startedAt` must be an ISO 8601 time or milliseconds since the epoch, at most 7 days before `timestamp`.
              *     - `invalid_session_id`: `sessionId` must be 1 to 64 letters, digits or . _ ~ -.
-             *     - `invalid_follow`: A `follow` or `unfollow` needs `followKind` (creator, category, series) and `followId`, a text of 1 to 128 characters.
+             *     - `invalid_follow`: A `follow` or `unfollow` needs `followKind` (creator, category, series) and `followId`, a string of 1 to 128 characters.
              *
              *     More may come.
              */
@@ -1864,23 +1864,23 @@ export interface operations {
             };
             /**
              * @description - `missing_tenant`: The header X-Tenant-Id is missing.
-             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice. Send it once.
              *     - `missing_api_key`: The header X-Api-Key is missing.
-             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice. Send it once.
              *     - `missing_user`: The header X-User is missing.
-             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
+             *     - `invalid_user`: X-User must be given once, as 64 lower-case hex digits. Never send the id itself.
              *     - `invalid_filter`: A filter is unknown or too long, or there are more than 20 values. `detail` says which.
              *     - `invalid_order`: order must be ranked or newest.
              *     - `invalid_limit`: limit must be a whole number in the range that `detail` names.
              *     - `invalid_cursor`: The cursor is not valid, or belongs to another user. Start again without it.
              *     - `cursor_expired`: The cursor is older than 12 hours. Start again without it.
              *     - `cursor_of_another_feed`: The cursor belongs to another feed or other filters. Start again without it.
-             *     - `invalid_include`: include names a part that items do not have. `detail` lists the parts.
+             *     - `invalid_include`: include lists an unknown part. `detail` names the parts that exist.
              *     - `invalid_personalization`: X-Personalization must be on or off.
-             *     - `malformed_request`: The request is not valid HTTP.
-             *     - `malformed_header`: A header is not valid text.
-             *     - `malformed_path`: The path is not valid text.
-             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
+             *     - `malformed_request`: The request is not valid HTTP. Check the client.
+             *     - `malformed_header`: A header has characters that HTTP does not allow.
+             *     - `malformed_path`: The path is not valid UTF-8 or percent-encoding.
+             *     - `malformed_body`: The body was cut off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -1891,7 +1891,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
+             * @description - `unauthorized`: The tenant id or its key is wrong. Check both: the answer does not say which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
              *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
@@ -1935,8 +1935,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
-             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait the seconds in Retry-After.
+             *     - `overloaded`: The service is busy. Nothing was done: wait the seconds in Retry-After, then try again.
              */
             429: {
                 headers: {
@@ -1957,7 +1957,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            /** @description - `internal`: The service failed. Repeat the call if that is safe; if it fails again, report the errorId. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -1966,7 +1966,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged. */
+            /** @description - `unavailable`: A service that this call needs is down. Nothing was accepted; send the request again, unchanged. */
             503: {
                 headers: {
                     /** @description Whole seconds to wait. */
@@ -2071,16 +2071,16 @@ export interface operations {
             };
             /**
              * @description - `missing_tenant`: The header X-Tenant-Id is missing.
-             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice. Send it once.
              *     - `missing_api_key`: The header X-Api-Key is missing.
-             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice. Send it once.
              *     - `missing_user`: The header X-User is missing.
-             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `invalid_include`: include names a part that items do not have. `detail` lists the parts.
-             *     - `malformed_request`: The request is not valid HTTP.
-             *     - `malformed_header`: A header is not valid text.
-             *     - `malformed_path`: The path is not valid text.
-             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
+             *     - `invalid_user`: X-User must be given once, as 64 lower-case hex digits. Never send the id itself.
+             *     - `invalid_include`: include lists an unknown part. `detail` names the parts that exist.
+             *     - `malformed_request`: The request is not valid HTTP. Check the client.
+             *     - `malformed_header`: A header has characters that HTTP does not allow.
+             *     - `malformed_path`: The path is not valid UTF-8 or percent-encoding.
+             *     - `malformed_body`: The body was cut off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -2091,7 +2091,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
+             * @description - `unauthorized`: The tenant id or its key is wrong. Check both: the answer does not say which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
              *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
@@ -2135,8 +2135,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
-             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait the seconds in Retry-After.
+             *     - `overloaded`: The service is busy. Nothing was done: wait the seconds in Retry-After, then try again.
              */
             429: {
                 headers: {
@@ -2157,7 +2157,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            /** @description - `internal`: The service failed. Repeat the call if that is safe; if it fails again, report the errorId. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -2166,7 +2166,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged. */
+            /** @description - `unavailable`: A service that this call needs is down. Nothing was accepted; send the request again, unchanged. */
             503: {
                 headers: {
                     /** @description Whole seconds to wait. */
@@ -2280,17 +2280,17 @@ export interface operations {
             };
             /**
              * @description - `missing_tenant`: The header X-Tenant-Id is missing.
-             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice. Send it once.
              *     - `missing_api_key`: The header X-Api-Key is missing.
-             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice. Send it once.
              *     - `missing_user`: The header X-User is missing.
-             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `invalid_ids`: ids must name 1 to 50 videos, separated by commas.
-             *     - `invalid_include`: include names a part that items do not have. `detail` lists the parts.
-             *     - `malformed_request`: The request is not valid HTTP.
-             *     - `malformed_header`: A header is not valid text.
-             *     - `malformed_path`: The path is not valid text.
-             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
+             *     - `invalid_user`: X-User must be given once, as 64 lower-case hex digits. Never send the id itself.
+             *     - `invalid_ids`: ids must list 1 to 50 video ids, separated by commas.
+             *     - `invalid_include`: include lists an unknown part. `detail` names the parts that exist.
+             *     - `malformed_request`: The request is not valid HTTP. Check the client.
+             *     - `malformed_header`: A header has characters that HTTP does not allow.
+             *     - `malformed_path`: The path is not valid UTF-8 or percent-encoding.
+             *     - `malformed_body`: The body was cut off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -2301,7 +2301,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
+             * @description - `unauthorized`: The tenant id or its key is wrong. Check both: the answer does not say which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
              *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
@@ -2336,8 +2336,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
-             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait the seconds in Retry-After.
+             *     - `overloaded`: The service is busy. Nothing was done: wait the seconds in Retry-After, then try again.
              */
             429: {
                 headers: {
@@ -2358,7 +2358,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            /** @description - `internal`: The service failed. Repeat the call if that is safe; if it fails again, report the errorId. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -2367,7 +2367,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged. */
+            /** @description - `unavailable`: A service that this call needs is down. Nothing was accepted; send the request again, unchanged. */
             503: {
                 headers: {
                     /** @description Whole seconds to wait. */
@@ -2454,13 +2454,13 @@ export interface operations {
             };
             /**
              * @description - `missing_tenant`: The header X-Tenant-Id is missing.
-             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice. Send it once.
              *     - `missing_api_key`: The header X-Api-Key is missing.
-             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
-             *     - `malformed_request`: The request is not valid HTTP.
-             *     - `malformed_header`: A header is not valid text.
-             *     - `malformed_path`: The path is not valid text.
-             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice. Send it once.
+             *     - `malformed_request`: The request is not valid HTTP. Check the client.
+             *     - `malformed_header`: A header has characters that HTTP does not allow.
+             *     - `malformed_path`: The path is not valid UTF-8 or percent-encoding.
+             *     - `malformed_body`: The body was cut off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -2470,7 +2470,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which. */
+            /** @description - `unauthorized`: The tenant id or its key is wrong. Check both: the answer does not say which. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -2506,7 +2506,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            /** @description - `internal`: The service failed. Repeat the call if that is safe; if it fails again, report the errorId. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -2515,7 +2515,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged. */
+            /** @description - `unavailable`: A service that this call needs is down. Nothing was accepted; send the request again, unchanged. */
             503: {
                 headers: {
                     /** @description Whole seconds to wait. */
@@ -2611,19 +2611,19 @@ export interface operations {
             };
             /**
              * @description - `missing_tenant`: The header X-Tenant-Id is missing.
-             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice. Send it once.
              *     - `missing_api_key`: The header X-Api-Key is missing.
-             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice. Send it once.
              *     - `missing_user`: The header X-User is missing.
-             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
+             *     - `invalid_user`: X-User must be given once, as 64 lower-case hex digits. Never send the id itself.
              *     - `invalid_limit`: limit must be a whole number in the range that `detail` names.
              *     - `invalid_cursor`: The cursor is not valid, or belongs to another user. Start again without it.
              *     - `invalid_personalization`: X-Personalization must be on or off.
-             *     - `invalid_include`: include names a part that items do not have. `detail` lists the parts.
-             *     - `malformed_request`: The request is not valid HTTP.
-             *     - `malformed_header`: A header is not valid text.
-             *     - `malformed_path`: The path is not valid text.
-             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
+             *     - `invalid_include`: include lists an unknown part. `detail` names the parts that exist.
+             *     - `malformed_request`: The request is not valid HTTP. Check the client.
+             *     - `malformed_header`: A header has characters that HTTP does not allow.
+             *     - `malformed_path`: The path is not valid UTF-8 or percent-encoding.
+             *     - `malformed_body`: The body was cut off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -2634,7 +2634,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
+             * @description - `unauthorized`: The tenant id or its key is wrong. Check both: the answer does not say which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
              *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
@@ -2669,8 +2669,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
-             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait the seconds in Retry-After.
+             *     - `overloaded`: The service is busy. Nothing was done: wait the seconds in Retry-After, then try again.
              */
             429: {
                 headers: {
@@ -2691,7 +2691,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            /** @description - `internal`: The service failed. Repeat the call if that is safe; if it fails again, report the errorId. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -2700,7 +2700,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged. */
+            /** @description - `unavailable`: A service that this call needs is down. Nothing was accepted; send the request again, unchanged. */
             503: {
                 headers: {
                     /** @description Whole seconds to wait. */
@@ -2796,19 +2796,19 @@ export interface operations {
             };
             /**
              * @description - `missing_tenant`: The header X-Tenant-Id is missing.
-             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice. Send it once.
              *     - `missing_api_key`: The header X-Api-Key is missing.
-             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice. Send it once.
              *     - `missing_user`: The header X-User is missing.
-             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
+             *     - `invalid_user`: X-User must be given once, as 64 lower-case hex digits. Never send the id itself.
              *     - `invalid_limit`: limit must be a whole number in the range that `detail` names.
              *     - `invalid_cursor`: The cursor is not valid, or belongs to another user. Start again without it.
              *     - `invalid_personalization`: X-Personalization must be on or off.
-             *     - `invalid_include`: include names a part that items do not have. `detail` lists the parts.
-             *     - `malformed_request`: The request is not valid HTTP.
-             *     - `malformed_header`: A header is not valid text.
-             *     - `malformed_path`: The path is not valid text.
-             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
+             *     - `invalid_include`: include lists an unknown part. `detail` names the parts that exist.
+             *     - `malformed_request`: The request is not valid HTTP. Check the client.
+             *     - `malformed_header`: A header has characters that HTTP does not allow.
+             *     - `malformed_path`: The path is not valid UTF-8 or percent-encoding.
+             *     - `malformed_body`: The body was cut off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -2819,7 +2819,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
+             * @description - `unauthorized`: The tenant id or its key is wrong. Check both: the answer does not say which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
              *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
@@ -2854,8 +2854,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
-             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait the seconds in Retry-After.
+             *     - `overloaded`: The service is busy. Nothing was done: wait the seconds in Retry-After, then try again.
              */
             429: {
                 headers: {
@@ -2876,7 +2876,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            /** @description - `internal`: The service failed. Repeat the call if that is safe; if it fails again, report the errorId. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -2885,7 +2885,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged. */
+            /** @description - `unavailable`: A service that this call needs is down. Nothing was accepted; send the request again, unchanged. */
             503: {
                 headers: {
                     /** @description Whole seconds to wait. */
@@ -2982,19 +2982,19 @@ export interface operations {
             };
             /**
              * @description - `missing_tenant`: The header X-Tenant-Id is missing.
-             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice. Send it once.
              *     - `missing_api_key`: The header X-Api-Key is missing.
-             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice. Send it once.
              *     - `missing_user`: The header X-User is missing.
-             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
+             *     - `invalid_user`: X-User must be given once, as 64 lower-case hex digits. Never send the id itself.
              *     - `invalid_limit`: limit must be a whole number in the range that `detail` names.
              *     - `invalid_cursor`: The cursor is not valid, or belongs to another user. Start again without it.
              *     - `invalid_personalization`: X-Personalization must be on or off.
-             *     - `invalid_include`: include names a part that items do not have. `detail` lists the parts.
-             *     - `malformed_request`: The request is not valid HTTP.
-             *     - `malformed_header`: A header is not valid text.
-             *     - `malformed_path`: The path is not valid text.
-             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
+             *     - `invalid_include`: include lists an unknown part. `detail` names the parts that exist.
+             *     - `malformed_request`: The request is not valid HTTP. Check the client.
+             *     - `malformed_header`: A header has characters that HTTP does not allow.
+             *     - `malformed_path`: The path is not valid UTF-8 or percent-encoding.
+             *     - `malformed_body`: The body was cut off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -3005,7 +3005,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
+             * @description - `unauthorized`: The tenant id or its key is wrong. Check both: the answer does not say which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
              *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
@@ -3040,8 +3040,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
-             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait the seconds in Retry-After.
+             *     - `overloaded`: The service is busy. Nothing was done: wait the seconds in Retry-After, then try again.
              */
             429: {
                 headers: {
@@ -3062,7 +3062,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            /** @description - `internal`: The service failed. Repeat the call if that is safe; if it fails again, report the errorId. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -3071,7 +3071,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged. */
+            /** @description - `unavailable`: A service that this call needs is down. Nothing was accepted; send the request again, unchanged. */
             503: {
                 headers: {
                     /** @description Whole seconds to wait. */
@@ -3139,19 +3139,19 @@ export interface operations {
             };
             /**
              * @description - `missing_tenant`: The header X-Tenant-Id is missing.
-             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice. Send it once.
              *     - `missing_api_key`: The header X-Api-Key is missing.
-             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice. Send it once.
              *     - `missing_user`: The header X-User is missing.
-             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
+             *     - `invalid_user`: X-User must be given once, as 64 lower-case hex digits. Never send the id itself.
              *     - `invalid_limit`: limit must be a whole number in the range that `detail` names.
              *     - `invalid_cursor`: The cursor is not valid, or belongs to another user. Start again without it.
              *     - `invalid_personalization`: X-Personalization must be on or off.
-             *     - `invalid_kind`: kind must be something that can be followed, such as creator.
-             *     - `malformed_request`: The request is not valid HTTP.
-             *     - `malformed_header`: A header is not valid text.
-             *     - `malformed_path`: The path is not valid text.
-             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
+             *     - `invalid_kind`: kind must be one of those that `detail` names, such as creator.
+             *     - `malformed_request`: The request is not valid HTTP. Check the client.
+             *     - `malformed_header`: A header has characters that HTTP does not allow.
+             *     - `malformed_path`: The path is not valid UTF-8 or percent-encoding.
+             *     - `malformed_body`: The body was cut off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -3162,7 +3162,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
+             * @description - `unauthorized`: The tenant id or its key is wrong. Check both: the answer does not say which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
              *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
@@ -3197,8 +3197,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
-             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait the seconds in Retry-After.
+             *     - `overloaded`: The service is busy. Nothing was done: wait the seconds in Retry-After, then try again.
              */
             429: {
                 headers: {
@@ -3219,7 +3219,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            /** @description - `internal`: The service failed. Repeat the call if that is safe; if it fails again, report the errorId. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -3228,7 +3228,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged. */
+            /** @description - `unavailable`: A service that this call needs is down. Nothing was accepted; send the request again, unchanged. */
             503: {
                 headers: {
                     /** @description Whole seconds to wait. */
@@ -3331,19 +3331,19 @@ export interface operations {
             };
             /**
              * @description - `missing_tenant`: The header X-Tenant-Id is missing.
-             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice. Send it once.
              *     - `missing_api_key`: The header X-Api-Key is missing.
-             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice. Send it once.
              *     - `missing_user`: The header X-User is missing.
-             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
+             *     - `invalid_user`: X-User must be given once, as 64 lower-case hex digits. Never send the id itself.
              *     - `invalid_limit`: limit must be a whole number in the range that `detail` names.
              *     - `invalid_cursor`: The cursor is not valid, or belongs to another user. Start again without it.
              *     - `invalid_personalization`: X-Personalization must be on or off.
-             *     - `invalid_include`: include names a part that items do not have. `detail` lists the parts.
-             *     - `malformed_request`: The request is not valid HTTP.
-             *     - `malformed_header`: A header is not valid text.
-             *     - `malformed_path`: The path is not valid text.
-             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
+             *     - `invalid_include`: include lists an unknown part. `detail` names the parts that exist.
+             *     - `malformed_request`: The request is not valid HTTP. Check the client.
+             *     - `malformed_header`: A header has characters that HTTP does not allow.
+             *     - `malformed_path`: The path is not valid UTF-8 or percent-encoding.
+             *     - `malformed_body`: The body was cut off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -3354,7 +3354,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
+             * @description - `unauthorized`: The tenant id or its key is wrong. Check both: the answer does not say which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
              *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
@@ -3379,7 +3379,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `series_not_found`: The series does not exist, or this viewer can see none of it. */
+            /** @description - `series_not_found`: The series does not exist, or this viewer can see none of its videos. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -3398,8 +3398,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
-             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait the seconds in Retry-After.
+             *     - `overloaded`: The service is busy. Nothing was done: wait the seconds in Retry-After, then try again.
              */
             429: {
                 headers: {
@@ -3420,7 +3420,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            /** @description - `internal`: The service failed. Repeat the call if that is safe; if it fails again, report the errorId. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -3429,7 +3429,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged. */
+            /** @description - `unavailable`: A service that this call needs is down. Nothing was accepted; send the request again, unchanged. */
             503: {
                 headers: {
                     /** @description Whole seconds to wait. */
@@ -3574,19 +3574,19 @@ export interface operations {
             };
             /**
              * @description - `missing_tenant`: The header X-Tenant-Id is missing.
-             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice. Send it once.
              *     - `missing_api_key`: The header X-Api-Key is missing.
-             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice. Send it once.
              *     - `missing_user`: The header X-User is missing.
-             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
+             *     - `invalid_user`: X-User must be given once, as 64 lower-case hex digits. Never send the id itself.
              *     - `invalid_limit`: limit must be a whole number in the range that `detail` names.
              *     - `invalid_filter`: A filter is unknown or too long, or there are more than 20 values. `detail` says which.
-             *     - `invalid_include`: include names a part that items do not have. `detail` lists the parts.
+             *     - `invalid_include`: include lists an unknown part. `detail` names the parts that exist.
              *     - `invalid_personalization`: X-Personalization must be on or off.
-             *     - `malformed_request`: The request is not valid HTTP.
-             *     - `malformed_header`: A header is not valid text.
-             *     - `malformed_path`: The path is not valid text.
-             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
+             *     - `malformed_request`: The request is not valid HTTP. Check the client.
+             *     - `malformed_header`: A header has characters that HTTP does not allow.
+             *     - `malformed_path`: The path is not valid UTF-8 or percent-encoding.
+             *     - `malformed_body`: The body was cut off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -3597,7 +3597,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
+             * @description - `unauthorized`: The tenant id or its key is wrong. Check both: the answer does not say which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
              *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
@@ -3641,8 +3641,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
-             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait the seconds in Retry-After.
+             *     - `overloaded`: The service is busy. Nothing was done: wait the seconds in Retry-After, then try again.
              */
             429: {
                 headers: {
@@ -3663,7 +3663,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            /** @description - `internal`: The service failed. Repeat the call if that is safe; if it fails again, report the errorId. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -3672,7 +3672,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged. */
+            /** @description - `unavailable`: A service that this call needs is down. Nothing was accepted; send the request again, unchanged. */
             503: {
                 headers: {
                     /** @description Whole seconds to wait. */
@@ -3723,7 +3723,7 @@ export interface operations {
                      *         {
                      *           "index": 1,
                      *           "code": "too_old",
-                     *           "message": "The event is older than 7 days."
+                     *           "message": "The event is older than 7 days, so it is not counted. Do not send it again."
                      *         }
                      *       ],
                      *       "batchId": "0123456789abcdef0123456789abcdef"
@@ -3734,22 +3734,22 @@ export interface operations {
             };
             /**
              * @description - `missing_tenant`: The header X-Tenant-Id is missing.
-             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice. Send it once.
              *     - `missing_api_key`: The header X-Api-Key is missing.
-             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice. Send it once.
              *     - `missing_user`: The header X-User is missing.
-             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `invalid_json`: The body is not JSON, or nested too deeply.
+             *     - `invalid_user`: X-User must be given once, as 64 lower-case hex digits. Never send the id itself.
+             *     - `invalid_json`: The body is not valid JSON, or it is nested too deeply.
              *     - `invalid_batch`: The body must look like {"events": [...]}.
              *     - `empty_batch`: The batch has no events. Send at least one.
-             *     - `too_many_events`: The batch has more than 100 events. Send two.
+             *     - `too_many_events`: The batch has more than 100 events. Send two batches.
              *     - `invalid_idempotency_key`: Idempotency-Key must have at most 200 characters.
              *     - `invalid_personalization`: X-Personalization must be on or off.
-             *     - `invalid_content_encoding`: The body does not match its Content-Encoding: it is not gzip, cut off, or has bytes behind it.
-             *     - `malformed_request`: The request is not valid HTTP.
-             *     - `malformed_header`: A header is not valid text.
-             *     - `malformed_path`: The path is not valid text.
-             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
+             *     - `invalid_content_encoding`: The body does not match its Content-Encoding: it is not gzip, is cut off, or has bytes after its end.
+             *     - `malformed_request`: The request is not valid HTTP. Check the client.
+             *     - `malformed_header`: A header has characters that HTTP does not allow.
+             *     - `malformed_path`: The path is not valid UTF-8 or percent-encoding.
+             *     - `malformed_body`: The body was cut off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -3760,7 +3760,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
+             * @description - `unauthorized`: The tenant id or its key is wrong. Check both: the answer does not say which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
              *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
@@ -3786,8 +3786,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `body_too_large`: The body is too large. Send two batches.
-             *     - `too_large_to_store`: The result of the request is too large to store. Make it smaller.
+             * @description - `body_too_large`: The body is too large. Send less, or two batches.
+             *     - `too_large_to_store`: This is too large to store. Make it smaller.
              */
             413: {
                 headers: {
@@ -3818,7 +3818,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `refused_by_store`: The result of the request can never be stored. Change it: sending it again fails again. */
+            /** @description - `refused_by_store`: The database refuses this content. Change it: the same request fails again. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -3828,8 +3828,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
-             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait the seconds in Retry-After.
+             *     - `overloaded`: The service is busy. Nothing was done: wait the seconds in Retry-After, then try again.
              */
             429: {
                 headers: {
@@ -3850,7 +3850,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            /** @description - `internal`: The service failed. Repeat the call if that is safe; if it fails again, report the errorId. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -3860,8 +3860,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `clock_wrong`: The instance's clock is wrong. Nothing was accepted; send it again, unchanged.
-             *     - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged.
+             * @description - `clock_wrong`: The clock of this server instance is wrong. Nothing was accepted; send the request again, unchanged.
+             *     - `unavailable`: A service that this call needs is down. Nothing was accepted; send the request again, unchanged.
              */
             503: {
                 headers: {
@@ -3908,15 +3908,15 @@ export interface operations {
             };
             /**
              * @description - `missing_tenant`: The header X-Tenant-Id is missing.
-             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice. Send it once.
              *     - `missing_api_key`: The header X-Api-Key is missing.
-             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice. Send it once.
              *     - `missing_user`: The header X-User is missing.
-             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `malformed_request`: The request is not valid HTTP.
-             *     - `malformed_header`: A header is not valid text.
-             *     - `malformed_path`: The path is not valid text.
-             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
+             *     - `invalid_user`: X-User must be given once, as 64 lower-case hex digits. Never send the id itself.
+             *     - `malformed_request`: The request is not valid HTTP. Check the client.
+             *     - `malformed_header`: A header has characters that HTTP does not allow.
+             *     - `malformed_path`: The path is not valid UTF-8 or percent-encoding.
+             *     - `malformed_body`: The body was cut off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -3927,7 +3927,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
+             * @description - `unauthorized`: The tenant id or its key is wrong. Check both: the answer does not say which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
              *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
@@ -3952,7 +3952,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `not_found`: This tenant has nothing of this id. */
+            /** @description - `not_found`: This tenant has nothing with this id. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -3971,8 +3971,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
-             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait the seconds in Retry-After.
+             *     - `overloaded`: The service is busy. Nothing was done: wait the seconds in Retry-After, then try again.
              */
             429: {
                 headers: {
@@ -3993,7 +3993,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            /** @description - `internal`: The service failed. Repeat the call if that is safe; if it fails again, report the errorId. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -4002,7 +4002,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged. */
+            /** @description - `unavailable`: A service that this call needs is down. Nothing was accepted; send the request again, unchanged. */
             503: {
                 headers: {
                     /** @description Whole seconds to wait. */
@@ -4051,16 +4051,16 @@ export interface operations {
             };
             /**
              * @description - `missing_tenant`: The header X-Tenant-Id is missing.
-             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice. Send it once.
              *     - `missing_api_key`: The header X-Api-Key is missing.
-             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice. Send it once.
              *     - `missing_user`: The header X-User is missing.
-             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `cannot_follow`: Nobody can follow themselves, and some people cannot be followed.
-             *     - `malformed_request`: The request is not valid HTTP.
-             *     - `malformed_header`: A header is not valid text.
-             *     - `malformed_path`: The path is not valid text.
-             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
+             *     - `invalid_user`: X-User must be given once, as 64 lower-case hex digits. Never send the id itself.
+             *     - `cannot_follow`: A person cannot follow themselves, nor follow across a block.
+             *     - `malformed_request`: The request is not valid HTTP. Check the client.
+             *     - `malformed_header`: A header has characters that HTTP does not allow.
+             *     - `malformed_path`: The path is not valid UTF-8 or percent-encoding.
+             *     - `malformed_body`: The body was cut off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -4071,7 +4071,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
+             * @description - `unauthorized`: The tenant id or its key is wrong. Check both: the answer does not say which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
              *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
@@ -4096,7 +4096,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `not_found`: This tenant has nothing of this id. */
+            /** @description - `not_found`: This tenant has nothing with this id. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -4124,8 +4124,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
-             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait the seconds in Retry-After.
+             *     - `overloaded`: The service is busy. Nothing was done: wait the seconds in Retry-After, then try again.
              */
             429: {
                 headers: {
@@ -4146,7 +4146,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            /** @description - `internal`: The service failed. Repeat the call if that is safe; if it fails again, report the errorId. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -4155,7 +4155,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged. */
+            /** @description - `unavailable`: A service that this call needs is down. Nothing was accepted; send the request again, unchanged. */
             503: {
                 headers: {
                     /** @description Whole seconds to wait. */
@@ -4204,16 +4204,16 @@ export interface operations {
             };
             /**
              * @description - `missing_tenant`: The header X-Tenant-Id is missing.
-             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice. Send it once.
              *     - `missing_api_key`: The header X-Api-Key is missing.
-             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice. Send it once.
              *     - `missing_user`: The header X-User is missing.
-             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `cannot_follow`: Nobody can follow themselves, and some people cannot be followed.
-             *     - `malformed_request`: The request is not valid HTTP.
-             *     - `malformed_header`: A header is not valid text.
-             *     - `malformed_path`: The path is not valid text.
-             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
+             *     - `invalid_user`: X-User must be given once, as 64 lower-case hex digits. Never send the id itself.
+             *     - `cannot_follow`: A person cannot follow themselves, nor follow across a block.
+             *     - `malformed_request`: The request is not valid HTTP. Check the client.
+             *     - `malformed_header`: A header has characters that HTTP does not allow.
+             *     - `malformed_path`: The path is not valid UTF-8 or percent-encoding.
+             *     - `malformed_body`: The body was cut off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -4224,7 +4224,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
+             * @description - `unauthorized`: The tenant id or its key is wrong. Check both: the answer does not say which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
              *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
@@ -4249,7 +4249,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `not_found`: This tenant has nothing of this id. */
+            /** @description - `not_found`: This tenant has nothing with this id. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -4277,8 +4277,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
-             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait the seconds in Retry-After.
+             *     - `overloaded`: The service is busy. Nothing was done: wait the seconds in Retry-After, then try again.
              */
             429: {
                 headers: {
@@ -4299,7 +4299,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            /** @description - `internal`: The service failed. Repeat the call if that is safe; if it fails again, report the errorId. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -4308,7 +4308,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged. */
+            /** @description - `unavailable`: A service that this call needs is down. Nothing was accepted; send the request again, unchanged. */
             503: {
                 headers: {
                     /** @description Whole seconds to wait. */
@@ -4350,15 +4350,15 @@ export interface operations {
             };
             /**
              * @description - `missing_tenant`: The header X-Tenant-Id is missing.
-             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice. Send it once.
              *     - `missing_api_key`: The header X-Api-Key is missing.
-             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice. Send it once.
              *     - `missing_user`: The header X-User is missing.
-             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `malformed_request`: The request is not valid HTTP.
-             *     - `malformed_header`: A header is not valid text.
-             *     - `malformed_path`: The path is not valid text.
-             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
+             *     - `invalid_user`: X-User must be given once, as 64 lower-case hex digits. Never send the id itself.
+             *     - `malformed_request`: The request is not valid HTTP. Check the client.
+             *     - `malformed_header`: A header has characters that HTTP does not allow.
+             *     - `malformed_path`: The path is not valid UTF-8 or percent-encoding.
+             *     - `malformed_body`: The body was cut off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -4369,7 +4369,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
+             * @description - `unauthorized`: The tenant id or its key is wrong. Check both: the answer does not say which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
              *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
@@ -4394,7 +4394,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `not_found`: This tenant has nothing of this id. */
+            /** @description - `not_found`: This tenant has nothing with this id. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -4413,8 +4413,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
-             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait the seconds in Retry-After.
+             *     - `overloaded`: The service is busy. Nothing was done: wait the seconds in Retry-After, then try again.
              */
             429: {
                 headers: {
@@ -4435,7 +4435,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            /** @description - `internal`: The service failed. Repeat the call if that is safe; if it fails again, report the errorId. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -4444,7 +4444,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged. */
+            /** @description - `unavailable`: A service that this call needs is down. Nothing was accepted; send the request again, unchanged. */
             503: {
                 headers: {
                     /** @description Whole seconds to wait. */
@@ -4505,17 +4505,17 @@ export interface operations {
             };
             /**
              * @description - `missing_tenant`: The header X-Tenant-Id is missing.
-             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice. Send it once.
              *     - `missing_api_key`: The header X-Api-Key is missing.
-             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice. Send it once.
              *     - `missing_user`: The header X-User is missing.
-             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
+             *     - `invalid_user`: X-User must be given once, as 64 lower-case hex digits. Never send the id itself.
              *     - `invalid_limit`: limit must be a whole number in the range that `detail` names.
              *     - `invalid_cursor`: The cursor is not valid, or belongs to another user. Start again without it.
-             *     - `malformed_request`: The request is not valid HTTP.
-             *     - `malformed_header`: A header is not valid text.
-             *     - `malformed_path`: The path is not valid text.
-             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
+             *     - `malformed_request`: The request is not valid HTTP. Check the client.
+             *     - `malformed_header`: A header has characters that HTTP does not allow.
+             *     - `malformed_path`: The path is not valid UTF-8 or percent-encoding.
+             *     - `malformed_body`: The body was cut off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -4526,7 +4526,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
+             * @description - `unauthorized`: The tenant id or its key is wrong. Check both: the answer does not say which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
              *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
@@ -4551,7 +4551,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `not_found`: This tenant has nothing of this id. */
+            /** @description - `not_found`: This tenant has nothing with this id. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -4570,8 +4570,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
-             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait the seconds in Retry-After.
+             *     - `overloaded`: The service is busy. Nothing was done: wait the seconds in Retry-After, then try again.
              */
             429: {
                 headers: {
@@ -4592,7 +4592,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            /** @description - `internal`: The service failed. Repeat the call if that is safe; if it fails again, report the errorId. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -4601,7 +4601,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged. */
+            /** @description - `unavailable`: A service that this call needs is down. Nothing was accepted; send the request again, unchanged. */
             503: {
                 headers: {
                     /** @description Whole seconds to wait. */
@@ -4643,15 +4643,15 @@ export interface operations {
             };
             /**
              * @description - `missing_tenant`: The header X-Tenant-Id is missing.
-             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice. Send it once.
              *     - `missing_api_key`: The header X-Api-Key is missing.
-             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice. Send it once.
              *     - `missing_user`: The header X-User is missing.
-             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `malformed_request`: The request is not valid HTTP.
-             *     - `malformed_header`: A header is not valid text.
-             *     - `malformed_path`: The path is not valid text.
-             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
+             *     - `invalid_user`: X-User must be given once, as 64 lower-case hex digits. Never send the id itself.
+             *     - `malformed_request`: The request is not valid HTTP. Check the client.
+             *     - `malformed_header`: A header has characters that HTTP does not allow.
+             *     - `malformed_path`: The path is not valid UTF-8 or percent-encoding.
+             *     - `malformed_body`: The body was cut off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -4662,7 +4662,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
+             * @description - `unauthorized`: The tenant id or its key is wrong. Check both: the answer does not say which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
              *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
@@ -4687,7 +4687,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `not_found`: This tenant has nothing of this id. */
+            /** @description - `not_found`: This tenant has nothing with this id. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -4706,8 +4706,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
-             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait the seconds in Retry-After.
+             *     - `overloaded`: The service is busy. Nothing was done: wait the seconds in Retry-After, then try again.
              */
             429: {
                 headers: {
@@ -4728,7 +4728,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            /** @description - `internal`: The service failed. Repeat the call if that is safe; if it fails again, report the errorId. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -4737,7 +4737,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged. */
+            /** @description - `unavailable`: A service that this call needs is down. Nothing was accepted; send the request again, unchanged. */
             503: {
                 headers: {
                     /** @description Whole seconds to wait. */
@@ -4779,15 +4779,15 @@ export interface operations {
             };
             /**
              * @description - `missing_tenant`: The header X-Tenant-Id is missing.
-             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice. Send it once.
              *     - `missing_api_key`: The header X-Api-Key is missing.
-             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice. Send it once.
              *     - `missing_user`: The header X-User is missing.
-             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `malformed_request`: The request is not valid HTTP.
-             *     - `malformed_header`: A header is not valid text.
-             *     - `malformed_path`: The path is not valid text.
-             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
+             *     - `invalid_user`: X-User must be given once, as 64 lower-case hex digits. Never send the id itself.
+             *     - `malformed_request`: The request is not valid HTTP. Check the client.
+             *     - `malformed_header`: A header has characters that HTTP does not allow.
+             *     - `malformed_path`: The path is not valid UTF-8 or percent-encoding.
+             *     - `malformed_body`: The body was cut off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -4798,7 +4798,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
+             * @description - `unauthorized`: The tenant id or its key is wrong. Check both: the answer does not say which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
              *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
@@ -4823,7 +4823,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `not_found`: This tenant has nothing of this id. */
+            /** @description - `not_found`: This tenant has nothing with this id. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -4842,8 +4842,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
-             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait the seconds in Retry-After.
+             *     - `overloaded`: The service is busy. Nothing was done: wait the seconds in Retry-After, then try again.
              */
             429: {
                 headers: {
@@ -4864,7 +4864,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            /** @description - `internal`: The service failed. Repeat the call if that is safe; if it fails again, report the errorId. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -4873,7 +4873,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged. */
+            /** @description - `unavailable`: A service that this call needs is down. Nothing was accepted; send the request again, unchanged. */
             503: {
                 headers: {
                     /** @description Whole seconds to wait. */
@@ -4915,16 +4915,16 @@ export interface operations {
             };
             /**
              * @description - `missing_tenant`: The header X-Tenant-Id is missing.
-             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice. Send it once.
              *     - `missing_api_key`: The header X-Api-Key is missing.
-             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice. Send it once.
              *     - `missing_user`: The header X-User is missing.
-             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `cannot_block`: Nobody can block themselves.
-             *     - `malformed_request`: The request is not valid HTTP.
-             *     - `malformed_header`: A header is not valid text.
-             *     - `malformed_path`: The path is not valid text.
-             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
+             *     - `invalid_user`: X-User must be given once, as 64 lower-case hex digits. Never send the id itself.
+             *     - `cannot_block`: A person cannot block themselves. Send another person's id.
+             *     - `malformed_request`: The request is not valid HTTP. Check the client.
+             *     - `malformed_header`: A header has characters that HTTP does not allow.
+             *     - `malformed_path`: The path is not valid UTF-8 or percent-encoding.
+             *     - `malformed_body`: The body was cut off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -4935,7 +4935,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
+             * @description - `unauthorized`: The tenant id or its key is wrong. Check both: the answer does not say which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
              *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
@@ -4960,7 +4960,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `not_found`: This tenant has nothing of this id. */
+            /** @description - `not_found`: This tenant has nothing with this id. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -4969,7 +4969,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `too_many`: The tenant has reached the limit. Delete one first. */
+            /** @description - `too_many`: The limit that `detail` names is reached. Delete one first. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -4988,8 +4988,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
-             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait the seconds in Retry-After.
+             *     - `overloaded`: The service is busy. Nothing was done: wait the seconds in Retry-After, then try again.
              */
             429: {
                 headers: {
@@ -5010,7 +5010,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            /** @description - `internal`: The service failed. Repeat the call if that is safe; if it fails again, report the errorId. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -5019,7 +5019,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged. */
+            /** @description - `unavailable`: A service that this call needs is down. Nothing was accepted; send the request again, unchanged. */
             503: {
                 headers: {
                     /** @description Whole seconds to wait. */
@@ -5061,15 +5061,15 @@ export interface operations {
             };
             /**
              * @description - `missing_tenant`: The header X-Tenant-Id is missing.
-             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice. Send it once.
              *     - `missing_api_key`: The header X-Api-Key is missing.
-             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice. Send it once.
              *     - `missing_user`: The header X-User is missing.
-             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `malformed_request`: The request is not valid HTTP.
-             *     - `malformed_header`: A header is not valid text.
-             *     - `malformed_path`: The path is not valid text.
-             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
+             *     - `invalid_user`: X-User must be given once, as 64 lower-case hex digits. Never send the id itself.
+             *     - `malformed_request`: The request is not valid HTTP. Check the client.
+             *     - `malformed_header`: A header has characters that HTTP does not allow.
+             *     - `malformed_path`: The path is not valid UTF-8 or percent-encoding.
+             *     - `malformed_body`: The body was cut off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -5080,7 +5080,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
+             * @description - `unauthorized`: The tenant id or its key is wrong. Check both: the answer does not say which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
              *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
@@ -5105,7 +5105,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `not_found`: This tenant has nothing of this id. */
+            /** @description - `not_found`: This tenant has nothing with this id. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -5124,8 +5124,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
-             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait the seconds in Retry-After.
+             *     - `overloaded`: The service is busy. Nothing was done: wait the seconds in Retry-After, then try again.
              */
             429: {
                 headers: {
@@ -5146,7 +5146,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            /** @description - `internal`: The service failed. Repeat the call if that is safe; if it fails again, report the errorId. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -5155,7 +5155,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged. */
+            /** @description - `unavailable`: A service that this call needs is down. Nothing was accepted; send the request again, unchanged. */
             503: {
                 headers: {
                     /** @description Whole seconds to wait. */
@@ -5215,17 +5215,17 @@ export interface operations {
             };
             /**
              * @description - `missing_tenant`: The header X-Tenant-Id is missing.
-             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice. Send it once.
              *     - `missing_api_key`: The header X-Api-Key is missing.
-             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice. Send it once.
              *     - `missing_user`: The header X-User is missing.
-             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
+             *     - `invalid_user`: X-User must be given once, as 64 lower-case hex digits. Never send the id itself.
              *     - `invalid_limit`: limit must be a whole number in the range that `detail` names.
              *     - `invalid_cursor`: The cursor is not valid, or belongs to another user. Start again without it.
-             *     - `malformed_request`: The request is not valid HTTP.
-             *     - `malformed_header`: A header is not valid text.
-             *     - `malformed_path`: The path is not valid text.
-             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
+             *     - `malformed_request`: The request is not valid HTTP. Check the client.
+             *     - `malformed_header`: A header has characters that HTTP does not allow.
+             *     - `malformed_path`: The path is not valid UTF-8 or percent-encoding.
+             *     - `malformed_body`: The body was cut off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -5236,7 +5236,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
+             * @description - `unauthorized`: The tenant id or its key is wrong. Check both: the answer does not say which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
              *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
@@ -5261,7 +5261,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `not_found`: This tenant has nothing of this id. */
+            /** @description - `not_found`: This tenant has nothing with this id. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -5280,8 +5280,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
-             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait the seconds in Retry-After.
+             *     - `overloaded`: The service is busy. Nothing was done: wait the seconds in Retry-After, then try again.
              */
             429: {
                 headers: {
@@ -5302,7 +5302,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            /** @description - `internal`: The service failed. Repeat the call if that is safe; if it fails again, report the errorId. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -5311,7 +5311,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged. */
+            /** @description - `unavailable`: A service that this call needs is down. Nothing was accepted; send the request again, unchanged. */
             503: {
                 headers: {
                     /** @description Whole seconds to wait. */
@@ -5411,19 +5411,19 @@ export interface operations {
             };
             /**
              * @description - `missing_tenant`: The header X-Tenant-Id is missing.
-             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice. Send it once.
              *     - `missing_api_key`: The header X-Api-Key is missing.
-             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice. Send it once.
              *     - `missing_user`: The header X-User is missing.
-             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
+             *     - `invalid_user`: X-User must be given once, as 64 lower-case hex digits. Never send the id itself.
              *     - `invalid_limit`: limit must be a whole number in the range that `detail` names.
              *     - `invalid_cursor`: The cursor is not valid, or belongs to another user. Start again without it.
              *     - `invalid_order`: order must be ranked or newest.
              *     - `invalid_personalization`: X-Personalization must be on or off.
-             *     - `malformed_request`: The request is not valid HTTP.
-             *     - `malformed_header`: A header is not valid text.
-             *     - `malformed_path`: The path is not valid text.
-             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
+             *     - `malformed_request`: The request is not valid HTTP. Check the client.
+             *     - `malformed_header`: A header has characters that HTTP does not allow.
+             *     - `malformed_path`: The path is not valid UTF-8 or percent-encoding.
+             *     - `malformed_body`: The body was cut off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -5434,7 +5434,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
+             * @description - `unauthorized`: The tenant id or its key is wrong. Check both: the answer does not say which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
              *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
@@ -5459,7 +5459,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `not_found`: This tenant has nothing of this id. */
+            /** @description - `not_found`: This tenant has nothing with this id. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -5478,8 +5478,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
-             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait the seconds in Retry-After.
+             *     - `overloaded`: The service is busy. Nothing was done: wait the seconds in Retry-After, then try again.
              */
             429: {
                 headers: {
@@ -5500,7 +5500,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            /** @description - `internal`: The service failed. Repeat the call if that is safe; if it fails again, report the errorId. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -5509,7 +5509,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged. */
+            /** @description - `unavailable`: A service that this call needs is down. Nothing was accepted; send the request again, unchanged. */
             503: {
                 headers: {
                     /** @description Whole seconds to wait. */
@@ -5607,21 +5607,21 @@ export interface operations {
             };
             /**
              * @description - `missing_tenant`: The header X-Tenant-Id is missing.
-             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice. Send it once.
              *     - `missing_api_key`: The header X-Api-Key is missing.
-             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice. Send it once.
              *     - `missing_user`: The header X-User is missing.
-             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `invalid_json`: The body is not JSON, or nested too deeply.
+             *     - `invalid_user`: X-User must be given once, as 64 lower-case hex digits. Never send the id itself.
+             *     - `invalid_json`: The body is not valid JSON, or it is nested too deeply.
              *     - `invalid_body`: The body is not a JSON object.
              *     - `invalid_story`: The story breaks a rule. `detail` says which.
              *     - `invalid_visibility`: visibility must be public, friends or private.
              *     - `invalid_idempotency_key`: Idempotency-Key must have at most 200 characters.
-             *     - `invalid_content_encoding`: The body does not match its Content-Encoding: it is not gzip, cut off, or has bytes behind it.
-             *     - `malformed_request`: The request is not valid HTTP.
-             *     - `malformed_header`: A header is not valid text.
-             *     - `malformed_path`: The path is not valid text.
-             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
+             *     - `invalid_content_encoding`: The body does not match its Content-Encoding: it is not gzip, is cut off, or has bytes after its end.
+             *     - `malformed_request`: The request is not valid HTTP. Check the client.
+             *     - `malformed_header`: A header has characters that HTTP does not allow.
+             *     - `malformed_path`: The path is not valid UTF-8 or percent-encoding.
+             *     - `malformed_body`: The body was cut off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -5632,7 +5632,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
+             * @description - `unauthorized`: The tenant id or its key is wrong. Check both: the answer does not say which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
              *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
@@ -5657,7 +5657,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `not_found`: This tenant has nothing of this id. */
+            /** @description - `not_found`: This tenant has nothing with this id. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -5667,8 +5667,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `media_not_ready`: The user has no completed upload under this mediaKey. Complete it first.
-             *     - `idempotency_conflict`: This Idempotency-Key was used with another body. Send a new key.
+             * @description - `media_not_ready`: The user has no completed upload with this mediaKey. Complete the upload first.
+             *     - `idempotency_conflict`: This Idempotency-Key was already used with another body. Send a new key.
              */
             409: {
                 headers: {
@@ -5679,8 +5679,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `body_too_large`: The body is too large. Send two batches.
-             *     - `too_large_to_store`: The result of the request is too large to store. Make it smaller.
+             * @description - `body_too_large`: The body is too large. Send less, or two batches.
+             *     - `too_large_to_store`: This is too large to store. Make it smaller.
              */
             413: {
                 headers: {
@@ -5711,7 +5711,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `refused_by_store`: The result of the request can never be stored. Change it: sending it again fails again. */
+            /** @description - `refused_by_store`: The database refuses this content. Change it: the same request fails again. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -5721,8 +5721,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
-             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait the seconds in Retry-After.
+             *     - `overloaded`: The service is busy. Nothing was done: wait the seconds in Retry-After, then try again.
              *     - `stories_full`: The tenant has reached its limit of active stories. Try again later.
              */
             429: {
@@ -5744,7 +5744,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            /** @description - `internal`: The service failed. Repeat the call if that is safe; if it fails again, report the errorId. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -5754,8 +5754,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `clock_wrong`: The instance's clock is wrong. Nothing was accepted; send it again, unchanged.
-             *     - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged.
+             * @description - `clock_wrong`: The clock of this server instance is wrong. Nothing was accepted; send the request again, unchanged.
+             *     - `unavailable`: A service that this call needs is down. Nothing was accepted; send the request again, unchanged.
              */
             503: {
                 headers: {
@@ -5828,15 +5828,15 @@ export interface operations {
             };
             /**
              * @description - `missing_tenant`: The header X-Tenant-Id is missing.
-             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice. Send it once.
              *     - `missing_api_key`: The header X-Api-Key is missing.
-             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice. Send it once.
              *     - `missing_user`: The header X-User is missing.
-             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `malformed_request`: The request is not valid HTTP.
-             *     - `malformed_header`: A header is not valid text.
-             *     - `malformed_path`: The path is not valid text.
-             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
+             *     - `invalid_user`: X-User must be given once, as 64 lower-case hex digits. Never send the id itself.
+             *     - `malformed_request`: The request is not valid HTTP. Check the client.
+             *     - `malformed_header`: A header has characters that HTTP does not allow.
+             *     - `malformed_path`: The path is not valid UTF-8 or percent-encoding.
+             *     - `malformed_body`: The body was cut off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -5847,7 +5847,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
+             * @description - `unauthorized`: The tenant id or its key is wrong. Check both: the answer does not say which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
              *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
@@ -5874,7 +5874,7 @@ export interface operations {
             };
             /**
              * @description - `story_not_found`: The story does not exist, or this viewer cannot see it.
-             *     - `not_found`: This tenant has nothing of this id.
+             *     - `not_found`: This tenant has nothing with this id.
              */
             404: {
                 headers: {
@@ -5894,8 +5894,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
-             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait the seconds in Retry-After.
+             *     - `overloaded`: The service is busy. Nothing was done: wait the seconds in Retry-After, then try again.
              */
             429: {
                 headers: {
@@ -5916,7 +5916,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            /** @description - `internal`: The service failed. Repeat the call if that is safe; if it fails again, report the errorId. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -5925,7 +5925,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged. */
+            /** @description - `unavailable`: A service that this call needs is down. Nothing was accepted; send the request again, unchanged. */
             503: {
                 headers: {
                     /** @description Whole seconds to wait. */
@@ -5967,15 +5967,15 @@ export interface operations {
             };
             /**
              * @description - `missing_tenant`: The header X-Tenant-Id is missing.
-             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice. Send it once.
              *     - `missing_api_key`: The header X-Api-Key is missing.
-             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice. Send it once.
              *     - `missing_user`: The header X-User is missing.
-             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `malformed_request`: The request is not valid HTTP.
-             *     - `malformed_header`: A header is not valid text.
-             *     - `malformed_path`: The path is not valid text.
-             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
+             *     - `invalid_user`: X-User must be given once, as 64 lower-case hex digits. Never send the id itself.
+             *     - `malformed_request`: The request is not valid HTTP. Check the client.
+             *     - `malformed_header`: A header has characters that HTTP does not allow.
+             *     - `malformed_path`: The path is not valid UTF-8 or percent-encoding.
+             *     - `malformed_body`: The body was cut off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -5986,7 +5986,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
+             * @description - `unauthorized`: The tenant id or its key is wrong. Check both: the answer does not say which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
              *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
@@ -6013,7 +6013,7 @@ export interface operations {
             };
             /**
              * @description - `story_not_found`: The story does not exist, or this viewer cannot see it.
-             *     - `not_found`: This tenant has nothing of this id.
+             *     - `not_found`: This tenant has nothing with this id.
              */
             404: {
                 headers: {
@@ -6033,8 +6033,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
-             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait the seconds in Retry-After.
+             *     - `overloaded`: The service is busy. Nothing was done: wait the seconds in Retry-After, then try again.
              */
             429: {
                 headers: {
@@ -6055,7 +6055,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            /** @description - `internal`: The service failed. Repeat the call if that is safe; if it fails again, report the errorId. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -6064,7 +6064,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged. */
+            /** @description - `unavailable`: A service that this call needs is down. Nothing was accepted; send the request again, unchanged. */
             503: {
                 headers: {
                     /** @description Whole seconds to wait. */
@@ -6155,18 +6155,18 @@ export interface operations {
             };
             /**
              * @description - `missing_tenant`: The header X-Tenant-Id is missing.
-             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice. Send it once.
              *     - `missing_api_key`: The header X-Api-Key is missing.
-             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice. Send it once.
              *     - `missing_user`: The header X-User is missing.
-             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
+             *     - `invalid_user`: X-User must be given once, as 64 lower-case hex digits. Never send the id itself.
              *     - `invalid_query`: q must have a word and at most 100 characters.
              *     - `invalid_limit`: limit must be a whole number in the range that `detail` names.
              *     - `invalid_cursor`: The cursor is not valid, or belongs to another user. Start again without it.
-             *     - `malformed_request`: The request is not valid HTTP.
-             *     - `malformed_header`: A header is not valid text.
-             *     - `malformed_path`: The path is not valid text.
-             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
+             *     - `malformed_request`: The request is not valid HTTP. Check the client.
+             *     - `malformed_header`: A header has characters that HTTP does not allow.
+             *     - `malformed_path`: The path is not valid UTF-8 or percent-encoding.
+             *     - `malformed_body`: The body was cut off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -6177,7 +6177,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
+             * @description - `unauthorized`: The tenant id or its key is wrong. Check both: the answer does not say which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
              *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
@@ -6202,7 +6202,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `not_found`: This tenant has nothing of this id. */
+            /** @description - `not_found`: This tenant has nothing with this id. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -6221,8 +6221,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
-             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait the seconds in Retry-After.
+             *     - `overloaded`: The service is busy. Nothing was done: wait the seconds in Retry-After, then try again.
              */
             429: {
                 headers: {
@@ -6243,7 +6243,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            /** @description - `internal`: The service failed. Repeat the call if that is safe; if it fails again, report the errorId. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -6252,7 +6252,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged. */
+            /** @description - `unavailable`: A service that this call needs is down. Nothing was accepted; send the request again, unchanged. */
             503: {
                 headers: {
                     /** @description Whole seconds to wait. */
@@ -6296,16 +6296,16 @@ export interface operations {
             };
             /**
              * @description - `missing_tenant`: The header X-Tenant-Id is missing.
-             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice. Send it once.
              *     - `missing_api_key`: The header X-Api-Key is missing.
-             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice. Send it once.
              *     - `missing_user`: The header X-User is missing.
-             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
+             *     - `invalid_user`: X-User must be given once, as 64 lower-case hex digits. Never send the id itself.
              *     - `invalid_personalization`: X-Personalization must be on or off.
-             *     - `malformed_request`: The request is not valid HTTP.
-             *     - `malformed_header`: A header is not valid text.
-             *     - `malformed_path`: The path is not valid text.
-             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
+             *     - `malformed_request`: The request is not valid HTTP. Check the client.
+             *     - `malformed_header`: A header has characters that HTTP does not allow.
+             *     - `malformed_path`: The path is not valid UTF-8 or percent-encoding.
+             *     - `malformed_body`: The body was cut off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -6316,7 +6316,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
+             * @description - `unauthorized`: The tenant id or its key is wrong. Check both: the answer does not say which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
              *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
@@ -6343,7 +6343,7 @@ export interface operations {
             };
             /**
              * @description - `story_not_found`: The story does not exist, or this viewer cannot see it.
-             *     - `not_found`: This tenant has nothing of this id.
+             *     - `not_found`: This tenant has nothing with this id.
              */
             404: {
                 headers: {
@@ -6363,8 +6363,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
-             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait the seconds in Retry-After.
+             *     - `overloaded`: The service is busy. Nothing was done: wait the seconds in Retry-After, then try again.
              */
             429: {
                 headers: {
@@ -6385,7 +6385,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            /** @description - `internal`: The service failed. Repeat the call if that is safe; if it fails again, report the errorId. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -6394,7 +6394,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged. */
+            /** @description - `unavailable`: A service that this call needs is down. Nothing was accepted; send the request again, unchanged. */
             503: {
                 headers: {
                     /** @description Whole seconds to wait. */
@@ -6438,16 +6438,16 @@ export interface operations {
             };
             /**
              * @description - `missing_tenant`: The header X-Tenant-Id is missing.
-             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice. Send it once.
              *     - `missing_api_key`: The header X-Api-Key is missing.
-             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice. Send it once.
              *     - `missing_user`: The header X-User is missing.
-             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
+             *     - `invalid_user`: X-User must be given once, as 64 lower-case hex digits. Never send the id itself.
              *     - `invalid_personalization`: X-Personalization must be on or off.
-             *     - `malformed_request`: The request is not valid HTTP.
-             *     - `malformed_header`: A header is not valid text.
-             *     - `malformed_path`: The path is not valid text.
-             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
+             *     - `malformed_request`: The request is not valid HTTP. Check the client.
+             *     - `malformed_header`: A header has characters that HTTP does not allow.
+             *     - `malformed_path`: The path is not valid UTF-8 or percent-encoding.
+             *     - `malformed_body`: The body was cut off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -6458,7 +6458,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
+             * @description - `unauthorized`: The tenant id or its key is wrong. Check both: the answer does not say which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
              *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
@@ -6485,7 +6485,7 @@ export interface operations {
             };
             /**
              * @description - `story_not_found`: The story does not exist, or this viewer cannot see it.
-             *     - `not_found`: This tenant has nothing of this id.
+             *     - `not_found`: This tenant has nothing with this id.
              */
             404: {
                 headers: {
@@ -6505,8 +6505,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
-             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait the seconds in Retry-After.
+             *     - `overloaded`: The service is busy. Nothing was done: wait the seconds in Retry-After, then try again.
              */
             429: {
                 headers: {
@@ -6527,7 +6527,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            /** @description - `internal`: The service failed. Repeat the call if that is safe; if it fails again, report the errorId. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -6536,7 +6536,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged. */
+            /** @description - `unavailable`: A service that this call needs is down. Nothing was accepted; send the request again, unchanged. */
             503: {
                 headers: {
                     /** @description Whole seconds to wait. */
@@ -6591,20 +6591,20 @@ export interface operations {
             };
             /**
              * @description - `missing_tenant`: The header X-Tenant-Id is missing.
-             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice. Send it once.
              *     - `missing_api_key`: The header X-Api-Key is missing.
-             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice. Send it once.
              *     - `missing_user`: The header X-User is missing.
-             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `invalid_json`: The body is not JSON, or nested too deeply.
+             *     - `invalid_user`: X-User must be given once, as 64 lower-case hex digits. Never send the id itself.
+             *     - `invalid_json`: The body is not valid JSON, or it is nested too deeply.
              *     - `invalid_body`: The body is not a JSON object.
              *     - `invalid_emoji`: emoji must be one of the six that `detail` names.
              *     - `invalid_personalization`: X-Personalization must be on or off.
-             *     - `invalid_content_encoding`: The body does not match its Content-Encoding: it is not gzip, cut off, or has bytes behind it.
-             *     - `malformed_request`: The request is not valid HTTP.
-             *     - `malformed_header`: A header is not valid text.
-             *     - `malformed_path`: The path is not valid text.
-             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
+             *     - `invalid_content_encoding`: The body does not match its Content-Encoding: it is not gzip, is cut off, or has bytes after its end.
+             *     - `malformed_request`: The request is not valid HTTP. Check the client.
+             *     - `malformed_header`: A header has characters that HTTP does not allow.
+             *     - `malformed_path`: The path is not valid UTF-8 or percent-encoding.
+             *     - `malformed_body`: The body was cut off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -6615,7 +6615,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
+             * @description - `unauthorized`: The tenant id or its key is wrong. Check both: the answer does not say which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
              *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
@@ -6642,7 +6642,7 @@ export interface operations {
             };
             /**
              * @description - `story_not_found`: The story does not exist, or this viewer cannot see it.
-             *     - `not_found`: This tenant has nothing of this id.
+             *     - `not_found`: This tenant has nothing with this id.
              */
             404: {
                 headers: {
@@ -6653,8 +6653,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `body_too_large`: The body is too large. Send two batches.
-             *     - `too_large_to_store`: The result of the request is too large to store. Make it smaller.
+             * @description - `body_too_large`: The body is too large. Send less, or two batches.
+             *     - `too_large_to_store`: This is too large to store. Make it smaller.
              */
             413: {
                 headers: {
@@ -6685,7 +6685,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `refused_by_store`: The result of the request can never be stored. Change it: sending it again fails again. */
+            /** @description - `refused_by_store`: The database refuses this content. Change it: the same request fails again. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -6695,8 +6695,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
-             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait the seconds in Retry-After.
+             *     - `overloaded`: The service is busy. Nothing was done: wait the seconds in Retry-After, then try again.
              */
             429: {
                 headers: {
@@ -6717,7 +6717,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            /** @description - `internal`: The service failed. Repeat the call if that is safe; if it fails again, report the errorId. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -6726,7 +6726,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged. */
+            /** @description - `unavailable`: A service that this call needs is down. Nothing was accepted; send the request again, unchanged. */
             503: {
                 headers: {
                     /** @description Whole seconds to wait. */
@@ -6770,16 +6770,16 @@ export interface operations {
             };
             /**
              * @description - `missing_tenant`: The header X-Tenant-Id is missing.
-             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice. Send it once.
              *     - `missing_api_key`: The header X-Api-Key is missing.
-             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice. Send it once.
              *     - `missing_user`: The header X-User is missing.
-             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
+             *     - `invalid_user`: X-User must be given once, as 64 lower-case hex digits. Never send the id itself.
              *     - `invalid_personalization`: X-Personalization must be on or off.
-             *     - `malformed_request`: The request is not valid HTTP.
-             *     - `malformed_header`: A header is not valid text.
-             *     - `malformed_path`: The path is not valid text.
-             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
+             *     - `malformed_request`: The request is not valid HTTP. Check the client.
+             *     - `malformed_header`: A header has characters that HTTP does not allow.
+             *     - `malformed_path`: The path is not valid UTF-8 or percent-encoding.
+             *     - `malformed_body`: The body was cut off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -6790,7 +6790,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
+             * @description - `unauthorized`: The tenant id or its key is wrong. Check both: the answer does not say which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
              *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
@@ -6817,7 +6817,7 @@ export interface operations {
             };
             /**
              * @description - `story_not_found`: The story does not exist, or this viewer cannot see it.
-             *     - `not_found`: This tenant has nothing of this id.
+             *     - `not_found`: This tenant has nothing with this id.
              */
             404: {
                 headers: {
@@ -6837,8 +6837,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
-             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait the seconds in Retry-After.
+             *     - `overloaded`: The service is busy. Nothing was done: wait the seconds in Retry-After, then try again.
              */
             429: {
                 headers: {
@@ -6859,7 +6859,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            /** @description - `internal`: The service failed. Repeat the call if that is safe; if it fails again, report the errorId. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -6868,7 +6868,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged. */
+            /** @description - `unavailable`: A service that this call needs is down. Nothing was accepted; send the request again, unchanged. */
             503: {
                 headers: {
                     /** @description Whole seconds to wait. */
@@ -6923,20 +6923,20 @@ export interface operations {
             };
             /**
              * @description - `missing_tenant`: The header X-Tenant-Id is missing.
-             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice. Send it once.
              *     - `missing_api_key`: The header X-Api-Key is missing.
-             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice. Send it once.
              *     - `missing_user`: The header X-User is missing.
-             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `invalid_json`: The body is not JSON, or nested too deeply.
+             *     - `invalid_user`: X-User must be given once, as 64 lower-case hex digits. Never send the id itself.
+             *     - `invalid_json`: The body is not valid JSON, or it is nested too deeply.
              *     - `invalid_body`: The body is not a JSON object.
              *     - `invalid_emoji`: emoji must be one of the six that `detail` names.
              *     - `invalid_personalization`: X-Personalization must be on or off.
-             *     - `invalid_content_encoding`: The body does not match its Content-Encoding: it is not gzip, cut off, or has bytes behind it.
-             *     - `malformed_request`: The request is not valid HTTP.
-             *     - `malformed_header`: A header is not valid text.
-             *     - `malformed_path`: The path is not valid text.
-             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
+             *     - `invalid_content_encoding`: The body does not match its Content-Encoding: it is not gzip, is cut off, or has bytes after its end.
+             *     - `malformed_request`: The request is not valid HTTP. Check the client.
+             *     - `malformed_header`: A header has characters that HTTP does not allow.
+             *     - `malformed_path`: The path is not valid UTF-8 or percent-encoding.
+             *     - `malformed_body`: The body was cut off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -6947,7 +6947,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
+             * @description - `unauthorized`: The tenant id or its key is wrong. Check both: the answer does not say which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
              *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
@@ -6974,7 +6974,7 @@ export interface operations {
             };
             /**
              * @description - `story_not_found`: The story does not exist, or this viewer cannot see it.
-             *     - `not_found`: This tenant has nothing of this id.
+             *     - `not_found`: This tenant has nothing with this id.
              */
             404: {
                 headers: {
@@ -6985,8 +6985,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `body_too_large`: The body is too large. Send two batches.
-             *     - `too_large_to_store`: The result of the request is too large to store. Make it smaller.
+             * @description - `body_too_large`: The body is too large. Send less, or two batches.
+             *     - `too_large_to_store`: This is too large to store. Make it smaller.
              */
             413: {
                 headers: {
@@ -7017,7 +7017,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `refused_by_store`: The result of the request can never be stored. Change it: sending it again fails again. */
+            /** @description - `refused_by_store`: The database refuses this content. Change it: the same request fails again. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -7027,8 +7027,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
-             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait the seconds in Retry-After.
+             *     - `overloaded`: The service is busy. Nothing was done: wait the seconds in Retry-After, then try again.
              */
             429: {
                 headers: {
@@ -7049,7 +7049,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            /** @description - `internal`: The service failed. Repeat the call if that is safe; if it fails again, report the errorId. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -7058,7 +7058,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged. */
+            /** @description - `unavailable`: A service that this call needs is down. Nothing was accepted; send the request again, unchanged. */
             503: {
                 headers: {
                     /** @description Whole seconds to wait. */
@@ -7122,17 +7122,17 @@ export interface operations {
             };
             /**
              * @description - `missing_tenant`: The header X-Tenant-Id is missing.
-             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice. Send it once.
              *     - `missing_api_key`: The header X-Api-Key is missing.
-             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice. Send it once.
              *     - `missing_user`: The header X-User is missing.
-             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
+             *     - `invalid_user`: X-User must be given once, as 64 lower-case hex digits. Never send the id itself.
              *     - `invalid_limit`: limit must be a whole number in the range that `detail` names.
              *     - `invalid_cursor`: The cursor is not valid, or belongs to another user. Start again without it.
-             *     - `malformed_request`: The request is not valid HTTP.
-             *     - `malformed_header`: A header is not valid text.
-             *     - `malformed_path`: The path is not valid text.
-             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
+             *     - `malformed_request`: The request is not valid HTTP. Check the client.
+             *     - `malformed_header`: A header has characters that HTTP does not allow.
+             *     - `malformed_path`: The path is not valid UTF-8 or percent-encoding.
+             *     - `malformed_body`: The body was cut off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -7143,7 +7143,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
+             * @description - `unauthorized`: The tenant id or its key is wrong. Check both: the answer does not say which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
              *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
@@ -7170,7 +7170,7 @@ export interface operations {
             };
             /**
              * @description - `story_not_found`: The story does not exist, or this viewer cannot see it.
-             *     - `not_found`: This tenant has nothing of this id.
+             *     - `not_found`: This tenant has nothing with this id.
              */
             404: {
                 headers: {
@@ -7190,8 +7190,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
-             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait the seconds in Retry-After.
+             *     - `overloaded`: The service is busy. Nothing was done: wait the seconds in Retry-After, then try again.
              */
             429: {
                 headers: {
@@ -7212,7 +7212,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            /** @description - `internal`: The service failed. Repeat the call if that is safe; if it fails again, report the errorId. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -7221,7 +7221,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged. */
+            /** @description - `unavailable`: A service that this call needs is down. Nothing was accepted; send the request again, unchanged. */
             503: {
                 headers: {
                     /** @description Whole seconds to wait. */
@@ -7287,15 +7287,15 @@ export interface operations {
             };
             /**
              * @description - `missing_tenant`: The header X-Tenant-Id is missing.
-             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice. Send it once.
              *     - `missing_api_key`: The header X-Api-Key is missing.
-             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice. Send it once.
              *     - `missing_user`: The header X-User is missing.
-             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `malformed_request`: The request is not valid HTTP.
-             *     - `malformed_header`: A header is not valid text.
-             *     - `malformed_path`: The path is not valid text.
-             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
+             *     - `invalid_user`: X-User must be given once, as 64 lower-case hex digits. Never send the id itself.
+             *     - `malformed_request`: The request is not valid HTTP. Check the client.
+             *     - `malformed_header`: A header has characters that HTTP does not allow.
+             *     - `malformed_path`: The path is not valid UTF-8 or percent-encoding.
+             *     - `malformed_body`: The body was cut off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -7306,7 +7306,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
+             * @description - `unauthorized`: The tenant id or its key is wrong. Check both: the answer does not say which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
              *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
@@ -7331,7 +7331,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `not_found`: This tenant has nothing of this id. */
+            /** @description - `not_found`: This tenant has nothing with this id. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -7350,8 +7350,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
-             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait the seconds in Retry-After.
+             *     - `overloaded`: The service is busy. Nothing was done: wait the seconds in Retry-After, then try again.
              */
             429: {
                 headers: {
@@ -7372,7 +7372,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            /** @description - `internal`: The service failed. Repeat the call if that is safe; if it fails again, report the errorId. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -7381,7 +7381,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged. */
+            /** @description - `unavailable`: A service that this call needs is down. Nothing was accepted; send the request again, unchanged. */
             503: {
                 headers: {
                     /** @description Whole seconds to wait. */
@@ -7441,16 +7441,16 @@ export interface operations {
             };
             /**
              * @description - `missing_tenant`: The header X-Tenant-Id is missing.
-             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice. Send it once.
              *     - `missing_api_key`: The header X-Api-Key is missing.
-             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice. Send it once.
              *     - `missing_user`: The header X-User is missing.
-             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `invalid_after`: after must be the `next` of an earlier answer. Start again without it.
-             *     - `malformed_request`: The request is not valid HTTP.
-             *     - `malformed_header`: A header is not valid text.
-             *     - `malformed_path`: The path is not valid text.
-             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
+             *     - `invalid_user`: X-User must be given once, as 64 lower-case hex digits. Never send the id itself.
+             *     - `invalid_after`: after must be the value of `next` from an earlier response. Start again without it.
+             *     - `malformed_request`: The request is not valid HTTP. Check the client.
+             *     - `malformed_header`: A header has characters that HTTP does not allow.
+             *     - `malformed_path`: The path is not valid UTF-8 or percent-encoding.
+             *     - `malformed_body`: The body was cut off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -7461,7 +7461,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
+             * @description - `unauthorized`: The tenant id or its key is wrong. Check both: the answer does not say which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
              *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
@@ -7486,7 +7486,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `not_found`: This tenant has nothing of this id. */
+            /** @description - `not_found`: This tenant has nothing with this id. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -7505,8 +7505,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
-             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait the seconds in Retry-After.
+             *     - `overloaded`: The service is busy. Nothing was done: wait the seconds in Retry-After, then try again.
              */
             429: {
                 headers: {
@@ -7527,7 +7527,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            /** @description - `internal`: The service failed. Repeat the call if that is safe; if it fails again, report the errorId. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -7536,7 +7536,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged. */
+            /** @description - `unavailable`: A service that this call needs is down. Nothing was accepted; send the request again, unchanged. */
             503: {
                 headers: {
                     /** @description Whole seconds to wait. */
@@ -7582,19 +7582,19 @@ export interface operations {
             };
             /**
              * @description - `missing_tenant`: The header X-Tenant-Id is missing.
-             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice. Send it once.
              *     - `missing_api_key`: The header X-Api-Key is missing.
-             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice. Send it once.
              *     - `missing_user`: The header X-User is missing.
-             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `invalid_json`: The body is not JSON, or nested too deeply.
+             *     - `invalid_user`: X-User must be given once, as 64 lower-case hex digits. Never send the id itself.
+             *     - `invalid_json`: The body is not valid JSON, or it is nested too deeply.
              *     - `invalid_body`: The body is not a JSON object.
-             *     - `invalid_report`: The reason must be one of the six in `detail`, the text short and readable.
-             *     - `invalid_content_encoding`: The body does not match its Content-Encoding: it is not gzip, cut off, or has bytes behind it.
-             *     - `malformed_request`: The request is not valid HTTP.
-             *     - `malformed_header`: A header is not valid text.
-             *     - `malformed_path`: The path is not valid text.
-             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
+             *     - `invalid_report`: reason must be one of the six that `detail` names, and text short and readable.
+             *     - `invalid_content_encoding`: The body does not match its Content-Encoding: it is not gzip, is cut off, or has bytes after its end.
+             *     - `malformed_request`: The request is not valid HTTP. Check the client.
+             *     - `malformed_header`: A header has characters that HTTP does not allow.
+             *     - `malformed_path`: The path is not valid UTF-8 or percent-encoding.
+             *     - `malformed_body`: The body was cut off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -7605,7 +7605,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
+             * @description - `unauthorized`: The tenant id or its key is wrong. Check both: the answer does not say which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
              *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
@@ -7632,7 +7632,7 @@ export interface operations {
             };
             /**
              * @description - `story_not_found`: The story does not exist, or this viewer cannot see it.
-             *     - `not_found`: This tenant has nothing of this id.
+             *     - `not_found`: This tenant has nothing with this id.
              */
             404: {
                 headers: {
@@ -7643,8 +7643,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `body_too_large`: The body is too large. Send two batches.
-             *     - `too_large_to_store`: The result of the request is too large to store. Make it smaller.
+             * @description - `body_too_large`: The body is too large. Send less, or two batches.
+             *     - `too_large_to_store`: This is too large to store. Make it smaller.
              */
             413: {
                 headers: {
@@ -7675,7 +7675,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `refused_by_store`: The result of the request can never be stored. Change it: sending it again fails again. */
+            /** @description - `refused_by_store`: The database refuses this content. Change it: the same request fails again. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -7685,8 +7685,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
-             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait the seconds in Retry-After.
+             *     - `overloaded`: The service is busy. Nothing was done: wait the seconds in Retry-After, then try again.
              */
             429: {
                 headers: {
@@ -7707,7 +7707,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            /** @description - `internal`: The service failed. Repeat the call if that is safe; if it fails again, report the errorId. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -7716,7 +7716,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged. */
+            /** @description - `unavailable`: A service that this call needs is down. Nothing was accepted; send the request again, unchanged. */
             503: {
                 headers: {
                     /** @description Whole seconds to wait. */
@@ -7764,15 +7764,15 @@ export interface operations {
             };
             /**
              * @description - `missing_tenant`: The header X-Tenant-Id is missing.
-             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice. Send it once.
              *     - `missing_api_key`: The header X-Api-Key is missing.
-             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice. Send it once.
              *     - `missing_user`: The header X-User is missing.
-             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `malformed_request`: The request is not valid HTTP.
-             *     - `malformed_header`: A header is not valid text.
-             *     - `malformed_path`: The path is not valid text.
-             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
+             *     - `invalid_user`: X-User must be given once, as 64 lower-case hex digits. Never send the id itself.
+             *     - `malformed_request`: The request is not valid HTTP. Check the client.
+             *     - `malformed_header`: A header has characters that HTTP does not allow.
+             *     - `malformed_path`: The path is not valid UTF-8 or percent-encoding.
+             *     - `malformed_body`: The body was cut off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -7783,7 +7783,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
+             * @description - `unauthorized`: The tenant id or its key is wrong. Check both: the answer does not say which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
              *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
@@ -7808,7 +7808,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `not_found`: This tenant has nothing of this id. */
+            /** @description - `not_found`: This tenant has nothing with this id. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -7827,8 +7827,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
-             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait the seconds in Retry-After.
+             *     - `overloaded`: The service is busy. Nothing was done: wait the seconds in Retry-After, then try again.
              */
             429: {
                 headers: {
@@ -7849,7 +7849,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            /** @description - `internal`: The service failed. Repeat the call if that is safe; if it fails again, report the errorId. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -7858,7 +7858,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged. */
+            /** @description - `unavailable`: A service that this call needs is down. Nothing was accepted; send the request again, unchanged. */
             503: {
                 headers: {
                     /** @description Whole seconds to wait. */
@@ -7915,18 +7915,18 @@ export interface operations {
             };
             /**
              * @description - `missing_tenant`: The header X-Tenant-Id is missing.
-             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice. Send it once.
              *     - `missing_api_key`: The header X-Api-Key is missing.
-             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice. Send it once.
              *     - `missing_user`: The header X-User is missing.
-             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `invalid_content_encoding`: The body does not match its Content-Encoding: it is not gzip, cut off, or has bytes behind it.
-             *     - `invalid_json`: The body is not JSON, or nested too deeply.
+             *     - `invalid_user`: X-User must be given once, as 64 lower-case hex digits. Never send the id itself.
+             *     - `invalid_content_encoding`: The body does not match its Content-Encoding: it is not gzip, is cut off, or has bytes after its end.
+             *     - `invalid_json`: The body is not valid JSON, or it is nested too deeply.
              *     - `invalid_upload`: purpose, contentType or length is not valid. `detail` shows the form.
-             *     - `malformed_request`: The request is not valid HTTP.
-             *     - `malformed_header`: A header is not valid text.
-             *     - `malformed_path`: The path is not valid text.
-             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
+             *     - `malformed_request`: The request is not valid HTTP. Check the client.
+             *     - `malformed_header`: A header has characters that HTTP does not allow.
+             *     - `malformed_path`: The path is not valid UTF-8 or percent-encoding.
+             *     - `malformed_body`: The body was cut off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -7937,7 +7937,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
+             * @description - `unauthorized`: The tenant id or its key is wrong. Check both: the answer does not say which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
              *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
@@ -7962,7 +7962,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `not_found`: This tenant has nothing of this id. */
+            /** @description - `not_found`: This tenant has nothing with this id. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -7972,8 +7972,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `body_too_large`: The body is too large. Send two batches.
-             *     - `too_large_to_store`: The result of the request is too large to store. Make it smaller.
+             * @description - `body_too_large`: The body is too large. Send less, or two batches.
+             *     - `too_large_to_store`: This is too large to store. Make it smaller.
              *     - `media_too_large`: The file is too large for its type. `detail` says how large it can be.
              */
             413: {
@@ -8006,7 +8006,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `refused_by_store`: The result of the request can never be stored. Change it: sending it again fails again. */
+            /** @description - `refused_by_store`: The database refuses this content. Change it: the same request fails again. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -8016,9 +8016,9 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
-             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
-             *     - `too_many_uploads`: The user has too many uploads this hour, today, or open. Wait as Retry-After says.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait the seconds in Retry-After.
+             *     - `overloaded`: The service is busy. Nothing was done: wait the seconds in Retry-After, then try again.
+             *     - `too_many_uploads`: The user started too many uploads this hour or today, or has too many open. Wait the seconds in Retry-After.
              */
             429: {
                 headers: {
@@ -8039,7 +8039,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            /** @description - `internal`: The service failed. Repeat the call if that is safe; if it fails again, report the errorId. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -8049,8 +8049,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `clock_wrong`: The instance's clock is wrong. Nothing was accepted; send it again, unchanged.
-             *     - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged.
+             * @description - `clock_wrong`: The clock of this server instance is wrong. Nothing was accepted; send the request again, unchanged.
+             *     - `unavailable`: A service that this call needs is down. Nothing was accepted; send the request again, unchanged.
              */
             503: {
                 headers: {
@@ -8102,15 +8102,15 @@ export interface operations {
             };
             /**
              * @description - `missing_tenant`: The header X-Tenant-Id is missing.
-             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice. Send it once.
              *     - `missing_api_key`: The header X-Api-Key is missing.
-             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice. Send it once.
              *     - `missing_user`: The header X-User is missing.
-             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `malformed_request`: The request is not valid HTTP.
-             *     - `malformed_header`: A header is not valid text.
-             *     - `malformed_path`: The path is not valid text.
-             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
+             *     - `invalid_user`: X-User must be given once, as 64 lower-case hex digits. Never send the id itself.
+             *     - `malformed_request`: The request is not valid HTTP. Check the client.
+             *     - `malformed_header`: A header has characters that HTTP does not allow.
+             *     - `malformed_path`: The path is not valid UTF-8 or percent-encoding.
+             *     - `malformed_body`: The body was cut off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -8121,7 +8121,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
+             * @description - `unauthorized`: The tenant id or its key is wrong. Check both: the answer does not say which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
              *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
@@ -8147,8 +8147,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `upload_not_found`: This user has no upload of this id.
-             *     - `not_found`: This tenant has nothing of this id.
+             * @description - `upload_not_found`: This user has no upload with this id.
+             *     - `not_found`: This tenant has nothing with this id.
              */
             404: {
                 headers: {
@@ -8158,7 +8158,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `upload_missing`: The upload's link has not stored a file yet. Store it, then complete. */
+            /** @description - `upload_missing`: No file has been uploaded to this upload's link yet. Upload the file, then complete. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -8167,7 +8167,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `upload_expired`: The upload was not completed in time, and its file is deleted. Start another one. */
+            /** @description - `upload_expired`: The upload was not completed in time, so its file was deleted. Start another upload. */
             410: {
                 headers: {
                     [name: string]: unknown;
@@ -8185,7 +8185,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `media_refused`: The file is larger than its ticket says, or of another type. It is deleted: start another upload. */
+            /** @description - `media_refused`: The file is larger than its ticket allows, or of another type, so it was deleted. Start another upload. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -8195,8 +8195,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
-             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait the seconds in Retry-After.
+             *     - `overloaded`: The service is busy. Nothing was done: wait the seconds in Retry-After, then try again.
              */
             429: {
                 headers: {
@@ -8217,7 +8217,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            /** @description - `internal`: The service failed. Repeat the call if that is safe; if it fails again, report the errorId. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -8227,8 +8227,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `clock_wrong`: The instance's clock is wrong. Nothing was accepted; send it again, unchanged.
-             *     - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged.
+             * @description - `clock_wrong`: The clock of this server instance is wrong. Nothing was accepted; send the request again, unchanged.
+             *     - `unavailable`: A service that this call needs is down. Nothing was accepted; send the request again, unchanged.
              */
             503: {
                 headers: {
@@ -8270,15 +8270,15 @@ export interface operations {
             };
             /**
              * @description - `missing_tenant`: The header X-Tenant-Id is missing.
-             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice. Send it once.
              *     - `missing_api_key`: The header X-Api-Key is missing.
-             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice. Send it once.
              *     - `missing_user`: The header X-User is missing.
-             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `malformed_request`: The request is not valid HTTP.
-             *     - `malformed_header`: A header is not valid text.
-             *     - `malformed_path`: The path is not valid text.
-             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
+             *     - `invalid_user`: X-User must be given once, as 64 lower-case hex digits. Never send the id itself.
+             *     - `malformed_request`: The request is not valid HTTP. Check the client.
+             *     - `malformed_header`: A header has characters that HTTP does not allow.
+             *     - `malformed_path`: The path is not valid UTF-8 or percent-encoding.
+             *     - `malformed_body`: The body was cut off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -8289,7 +8289,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
+             * @description - `unauthorized`: The tenant id or its key is wrong. Check both: the answer does not say which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
              *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
@@ -8333,8 +8333,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
-             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait the seconds in Retry-After.
+             *     - `overloaded`: The service is busy. Nothing was done: wait the seconds in Retry-After, then try again.
              */
             429: {
                 headers: {
@@ -8355,7 +8355,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            /** @description - `internal`: The service failed. Repeat the call if that is safe; if it fails again, report the errorId. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -8364,7 +8364,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged. */
+            /** @description - `unavailable`: A service that this call needs is down. Nothing was accepted; send the request again, unchanged. */
             503: {
                 headers: {
                     /** @description Whole seconds to wait. */
@@ -8423,15 +8423,15 @@ export interface operations {
             };
             /**
              * @description - `missing_tenant`: The header X-Tenant-Id is missing.
-             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice. Send it once.
              *     - `missing_api_key`: The header X-Api-Key is missing.
-             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice. Send it once.
              *     - `missing_user`: The header X-User is missing.
-             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `malformed_request`: The request is not valid HTTP.
-             *     - `malformed_header`: A header is not valid text.
-             *     - `malformed_path`: The path is not valid text.
-             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
+             *     - `invalid_user`: X-User must be given once, as 64 lower-case hex digits. Never send the id itself.
+             *     - `malformed_request`: The request is not valid HTTP. Check the client.
+             *     - `malformed_header`: A header has characters that HTTP does not allow.
+             *     - `malformed_path`: The path is not valid UTF-8 or percent-encoding.
+             *     - `malformed_body`: The body was cut off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -8442,7 +8442,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
+             * @description - `unauthorized`: The tenant id or its key is wrong. Check both: the answer does not say which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
              *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
@@ -8477,8 +8477,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
-             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait the seconds in Retry-After.
+             *     - `overloaded`: The service is busy. Nothing was done: wait the seconds in Retry-After, then try again.
              */
             429: {
                 headers: {
@@ -8499,7 +8499,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            /** @description - `internal`: The service failed. Repeat the call if that is safe; if it fails again, report the errorId. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -8509,8 +8509,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `clock_wrong`: The instance's clock is wrong. Nothing was accepted; send it again, unchanged.
-             *     - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged.
+             * @description - `clock_wrong`: The clock of this server instance is wrong. Nothing was accepted; send the request again, unchanged.
+             *     - `unavailable`: A service that this call needs is down. Nothing was accepted; send the request again, unchanged.
              */
             503: {
                 headers: {

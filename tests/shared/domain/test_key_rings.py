@@ -35,5 +35,5 @@ def test_rotated_key_of_one_machine_signs_and_the_previous_is_kept(tmp_path: obj
     second = with_embedded_secrets(settings)
     assert second.identity_secret == first.identity_secret
     assert second.signing_keys.split(",")[1:] == [first.signing_keys]
-    with pytest.raises(BadSetting, match="SIGNING_KEYS gives"):
+    with pytest.raises(BadSetting, match="come from SIGNING_KEYS"):
         rotate_signing_key(first)

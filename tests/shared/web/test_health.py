@@ -55,5 +55,5 @@ async def test_a_process_with_a_wrong_setting_is_not_healthy(monkeypatch: pytest
 
 def test_unresolved_reference_is_distinguished_from_a_wrong_key() -> None:
     for name, part in (("SIGNING_KEYS", KeyRing), ("IDENTITY_SECRET", Identity)):
-        with pytest.raises(BadSetting, match=f"{name} is a reference to the key vault"):
+        with pytest.raises(BadSetting, match=f"{name} is a Key Vault reference"):
             part(REFERENCE)

@@ -1284,13 +1284,13 @@ export interface components {
             /** Format: int64 */
             index: number;
             /**
-             * @description - `not_an_object`: The event is not a JSON object.
-             *     - `unreadable`: The event has a cut character, a number that JSON does not have, or more than 1,000 levels.
-             *     - `unknown_type`: `type` is not one of the event types.
+             * @description - `not_an_object`: The event must be a JSON object.
+             *     - `unreadable`: The event cannot be read: it has half of a character pair (surrogate), a number that JSON does not have (NaN, Infinity), or more than 1,000 levels of nesting.
+             *     - `unknown_type`: `type` must be one of complete, follow, impression, like, not_interested, playback_error, progress, save, share, skip, stall, start, unfollow, unlike, unsave, video_view.
              *     - `invalid_video_id`: `videoId` must be 1 to 128 letters, digits or . _ : ~ -, not beginning with . : or ~.
              *     - `invalid_timestamp`: `timestamp` must be an ISO 8601 time or milliseconds since the epoch.
              *     - `timestamp_in_seconds`: `timestamp` is in seconds since the epoch: multiply by 1000.
-             *     - `too_old`: The event is older than 7 days.
+             *     - `too_old`: The event is older than 7 days, so it is not counted. Do not send it again.
              *     - `missing_watch_time`: A `video_view` needs `watchTimeMs`.
              *     - `invalid_watch_time`: `watchTimeMs` must be a number from 0 to 86400000.
              *     - `invalid_feed_request_id`: `feedRequestId` must be a string of at most 256 characters.
@@ -1301,7 +1301,7 @@ export interface components {
              *     - `invalid_position`: `positionMs` must be a number from 0 to 86400000.
              *     - `invalid_started_at`: `startedAt` must be an ISO 8601 time or milliseconds since the epoch, at most 7 days before `timestamp`.
              *     - `invalid_session_id`: `sessionId` must be 1 to 64 letters, digits or . _ ~ -.
-             *     - `invalid_follow`: A `follow` or `unfollow` needs `followKind` (creator, category, series) and `followId`, a text of 1 to 128 characters.
+             *     - `invalid_follow`: A `follow` or `unfollow` needs `followKind` (creator, category, series) and `followId`, a string of 1 to 128 characters.
              *
              *     More may come.
              */
@@ -1863,23 +1863,23 @@ export interface operations {
             };
             /**
              * @description - `missing_tenant`: The header X-Tenant-Id is missing.
-             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice. Send it once.
              *     - `missing_api_key`: The header X-Api-Key is missing.
-             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice. Send it once.
              *     - `missing_user`: The header X-User is missing.
-             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
+             *     - `invalid_user`: X-User must be given once, as 64 lower-case hex digits. Never send the id itself.
              *     - `invalid_filter`: A filter is unknown or too long, or there are more than 20 values. `detail` says which.
              *     - `invalid_order`: order must be ranked or newest.
              *     - `invalid_limit`: limit must be a whole number in the range that `detail` names.
              *     - `invalid_cursor`: The cursor is not valid, or belongs to another user. Start again without it.
              *     - `cursor_expired`: The cursor is older than 12 hours. Start again without it.
              *     - `cursor_of_another_feed`: The cursor belongs to another feed or other filters. Start again without it.
-             *     - `invalid_include`: include names a part that items do not have. `detail` lists the parts.
+             *     - `invalid_include`: include lists an unknown part. `detail` names the parts that exist.
              *     - `invalid_personalization`: X-Personalization must be on or off.
-             *     - `malformed_request`: The request is not valid HTTP.
-             *     - `malformed_header`: A header is not valid text.
-             *     - `malformed_path`: The path is not valid text.
-             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
+             *     - `malformed_request`: The request is not valid HTTP. Check the client.
+             *     - `malformed_header`: A header has characters that HTTP does not allow.
+             *     - `malformed_path`: The path is not valid UTF-8 or percent-encoding.
+             *     - `malformed_body`: The body was cut off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -1890,7 +1890,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
+             * @description - `unauthorized`: The tenant id or its key is wrong. Check both: the answer does not say which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
              *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
@@ -1934,8 +1934,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
-             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait the seconds in Retry-After.
+             *     - `overloaded`: The service is busy. Nothing was done: wait the seconds in Retry-After, then try again.
              */
             429: {
                 headers: {
@@ -1956,7 +1956,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            /** @description - `internal`: The service failed. Repeat the call if that is safe; if it fails again, report the errorId. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -1965,7 +1965,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged. */
+            /** @description - `unavailable`: A service that this call needs is down. Nothing was accepted; send the request again, unchanged. */
             503: {
                 headers: {
                     /** @description Whole seconds to wait. */
@@ -2070,16 +2070,16 @@ export interface operations {
             };
             /**
              * @description - `missing_tenant`: The header X-Tenant-Id is missing.
-             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice. Send it once.
              *     - `missing_api_key`: The header X-Api-Key is missing.
-             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice. Send it once.
              *     - `missing_user`: The header X-User is missing.
-             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `invalid_include`: include names a part that items do not have. `detail` lists the parts.
-             *     - `malformed_request`: The request is not valid HTTP.
-             *     - `malformed_header`: A header is not valid text.
-             *     - `malformed_path`: The path is not valid text.
-             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
+             *     - `invalid_user`: X-User must be given once, as 64 lower-case hex digits. Never send the id itself.
+             *     - `invalid_include`: include lists an unknown part. `detail` names the parts that exist.
+             *     - `malformed_request`: The request is not valid HTTP. Check the client.
+             *     - `malformed_header`: A header has characters that HTTP does not allow.
+             *     - `malformed_path`: The path is not valid UTF-8 or percent-encoding.
+             *     - `malformed_body`: The body was cut off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -2090,7 +2090,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
+             * @description - `unauthorized`: The tenant id or its key is wrong. Check both: the answer does not say which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
              *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
@@ -2134,8 +2134,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
-             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait the seconds in Retry-After.
+             *     - `overloaded`: The service is busy. Nothing was done: wait the seconds in Retry-After, then try again.
              */
             429: {
                 headers: {
@@ -2156,7 +2156,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            /** @description - `internal`: The service failed. Repeat the call if that is safe; if it fails again, report the errorId. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -2165,7 +2165,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged. */
+            /** @description - `unavailable`: A service that this call needs is down. Nothing was accepted; send the request again, unchanged. */
             503: {
                 headers: {
                     /** @description Whole seconds to wait. */
@@ -2279,17 +2279,17 @@ export interface operations {
             };
             /**
              * @description - `missing_tenant`: The header X-Tenant-Id is missing.
-             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice. Send it once.
              *     - `missing_api_key`: The header X-Api-Key is missing.
-             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice. Send it once.
              *     - `missing_user`: The header X-User is missing.
-             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `invalid_ids`: ids must name 1 to 50 videos, separated by commas.
-             *     - `invalid_include`: include names a part that items do not have. `detail` lists the parts.
-             *     - `malformed_request`: The request is not valid HTTP.
-             *     - `malformed_header`: A header is not valid text.
-             *     - `malformed_path`: The path is not valid text.
-             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
+             *     - `invalid_user`: X-User must be given once, as 64 lower-case hex digits. Never send the id itself.
+             *     - `invalid_ids`: ids must list 1 to 50 video ids, separated by commas.
+             *     - `invalid_include`: include lists an unknown part. `detail` names the parts that exist.
+             *     - `malformed_request`: The request is not valid HTTP. Check the client.
+             *     - `malformed_header`: A header has characters that HTTP does not allow.
+             *     - `malformed_path`: The path is not valid UTF-8 or percent-encoding.
+             *     - `malformed_body`: The body was cut off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -2300,7 +2300,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
+             * @description - `unauthorized`: The tenant id or its key is wrong. Check both: the answer does not say which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
              *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
@@ -2335,8 +2335,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
-             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait the seconds in Retry-After.
+             *     - `overloaded`: The service is busy. Nothing was done: wait the seconds in Retry-After, then try again.
              */
             429: {
                 headers: {
@@ -2357,7 +2357,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            /** @description - `internal`: The service failed. Repeat the call if that is safe; if it fails again, report the errorId. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -2366,7 +2366,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged. */
+            /** @description - `unavailable`: A service that this call needs is down. Nothing was accepted; send the request again, unchanged. */
             503: {
                 headers: {
                     /** @description Whole seconds to wait. */
@@ -2453,13 +2453,13 @@ export interface operations {
             };
             /**
              * @description - `missing_tenant`: The header X-Tenant-Id is missing.
-             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice. Send it once.
              *     - `missing_api_key`: The header X-Api-Key is missing.
-             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
-             *     - `malformed_request`: The request is not valid HTTP.
-             *     - `malformed_header`: A header is not valid text.
-             *     - `malformed_path`: The path is not valid text.
-             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice. Send it once.
+             *     - `malformed_request`: The request is not valid HTTP. Check the client.
+             *     - `malformed_header`: A header has characters that HTTP does not allow.
+             *     - `malformed_path`: The path is not valid UTF-8 or percent-encoding.
+             *     - `malformed_body`: The body was cut off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -2469,7 +2469,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which. */
+            /** @description - `unauthorized`: The tenant id or its key is wrong. Check both: the answer does not say which. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -2505,7 +2505,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            /** @description - `internal`: The service failed. Repeat the call if that is safe; if it fails again, report the errorId. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -2514,7 +2514,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged. */
+            /** @description - `unavailable`: A service that this call needs is down. Nothing was accepted; send the request again, unchanged. */
             503: {
                 headers: {
                     /** @description Whole seconds to wait. */
@@ -2610,19 +2610,19 @@ export interface operations {
             };
             /**
              * @description - `missing_tenant`: The header X-Tenant-Id is missing.
-             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice. Send it once.
              *     - `missing_api_key`: The header X-Api-Key is missing.
-             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice. Send it once.
              *     - `missing_user`: The header X-User is missing.
-             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
+             *     - `invalid_user`: X-User must be given once, as 64 lower-case hex digits. Never send the id itself.
              *     - `invalid_limit`: limit must be a whole number in the range that `detail` names.
              *     - `invalid_cursor`: The cursor is not valid, or belongs to another user. Start again without it.
              *     - `invalid_personalization`: X-Personalization must be on or off.
-             *     - `invalid_include`: include names a part that items do not have. `detail` lists the parts.
-             *     - `malformed_request`: The request is not valid HTTP.
-             *     - `malformed_header`: A header is not valid text.
-             *     - `malformed_path`: The path is not valid text.
-             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
+             *     - `invalid_include`: include lists an unknown part. `detail` names the parts that exist.
+             *     - `malformed_request`: The request is not valid HTTP. Check the client.
+             *     - `malformed_header`: A header has characters that HTTP does not allow.
+             *     - `malformed_path`: The path is not valid UTF-8 or percent-encoding.
+             *     - `malformed_body`: The body was cut off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -2633,7 +2633,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
+             * @description - `unauthorized`: The tenant id or its key is wrong. Check both: the answer does not say which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
              *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
@@ -2668,8 +2668,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
-             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait the seconds in Retry-After.
+             *     - `overloaded`: The service is busy. Nothing was done: wait the seconds in Retry-After, then try again.
              */
             429: {
                 headers: {
@@ -2690,7 +2690,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            /** @description - `internal`: The service failed. Repeat the call if that is safe; if it fails again, report the errorId. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -2699,7 +2699,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged. */
+            /** @description - `unavailable`: A service that this call needs is down. Nothing was accepted; send the request again, unchanged. */
             503: {
                 headers: {
                     /** @description Whole seconds to wait. */
@@ -2795,19 +2795,19 @@ export interface operations {
             };
             /**
              * @description - `missing_tenant`: The header X-Tenant-Id is missing.
-             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice. Send it once.
              *     - `missing_api_key`: The header X-Api-Key is missing.
-             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice. Send it once.
              *     - `missing_user`: The header X-User is missing.
-             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
+             *     - `invalid_user`: X-User must be given once, as 64 lower-case hex digits. Never send the id itself.
              *     - `invalid_limit`: limit must be a whole number in the range that `detail` names.
              *     - `invalid_cursor`: The cursor is not valid, or belongs to another user. Start again without it.
              *     - `invalid_personalization`: X-Personalization must be on or off.
-             *     - `invalid_include`: include names a part that items do not have. `detail` lists the parts.
-             *     - `malformed_request`: The request is not valid HTTP.
-             *     - `malformed_header`: A header is not valid text.
-             *     - `malformed_path`: The path is not valid text.
-             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
+             *     - `invalid_include`: include lists an unknown part. `detail` names the parts that exist.
+             *     - `malformed_request`: The request is not valid HTTP. Check the client.
+             *     - `malformed_header`: A header has characters that HTTP does not allow.
+             *     - `malformed_path`: The path is not valid UTF-8 or percent-encoding.
+             *     - `malformed_body`: The body was cut off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -2818,7 +2818,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
+             * @description - `unauthorized`: The tenant id or its key is wrong. Check both: the answer does not say which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
              *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
@@ -2853,8 +2853,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
-             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait the seconds in Retry-After.
+             *     - `overloaded`: The service is busy. Nothing was done: wait the seconds in Retry-After, then try again.
              */
             429: {
                 headers: {
@@ -2875,7 +2875,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            /** @description - `internal`: The service failed. Repeat the call if that is safe; if it fails again, report the errorId. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -2884,7 +2884,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged. */
+            /** @description - `unavailable`: A service that this call needs is down. Nothing was accepted; send the request again, unchanged. */
             503: {
                 headers: {
                     /** @description Whole seconds to wait. */
@@ -2981,19 +2981,19 @@ export interface operations {
             };
             /**
              * @description - `missing_tenant`: The header X-Tenant-Id is missing.
-             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice. Send it once.
              *     - `missing_api_key`: The header X-Api-Key is missing.
-             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice. Send it once.
              *     - `missing_user`: The header X-User is missing.
-             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
+             *     - `invalid_user`: X-User must be given once, as 64 lower-case hex digits. Never send the id itself.
              *     - `invalid_limit`: limit must be a whole number in the range that `detail` names.
              *     - `invalid_cursor`: The cursor is not valid, or belongs to another user. Start again without it.
              *     - `invalid_personalization`: X-Personalization must be on or off.
-             *     - `invalid_include`: include names a part that items do not have. `detail` lists the parts.
-             *     - `malformed_request`: The request is not valid HTTP.
-             *     - `malformed_header`: A header is not valid text.
-             *     - `malformed_path`: The path is not valid text.
-             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
+             *     - `invalid_include`: include lists an unknown part. `detail` names the parts that exist.
+             *     - `malformed_request`: The request is not valid HTTP. Check the client.
+             *     - `malformed_header`: A header has characters that HTTP does not allow.
+             *     - `malformed_path`: The path is not valid UTF-8 or percent-encoding.
+             *     - `malformed_body`: The body was cut off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -3004,7 +3004,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
+             * @description - `unauthorized`: The tenant id or its key is wrong. Check both: the answer does not say which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
              *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
@@ -3039,8 +3039,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
-             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait the seconds in Retry-After.
+             *     - `overloaded`: The service is busy. Nothing was done: wait the seconds in Retry-After, then try again.
              */
             429: {
                 headers: {
@@ -3061,7 +3061,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            /** @description - `internal`: The service failed. Repeat the call if that is safe; if it fails again, report the errorId. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -3070,7 +3070,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged. */
+            /** @description - `unavailable`: A service that this call needs is down. Nothing was accepted; send the request again, unchanged. */
             503: {
                 headers: {
                     /** @description Whole seconds to wait. */
@@ -3138,19 +3138,19 @@ export interface operations {
             };
             /**
              * @description - `missing_tenant`: The header X-Tenant-Id is missing.
-             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice. Send it once.
              *     - `missing_api_key`: The header X-Api-Key is missing.
-             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice. Send it once.
              *     - `missing_user`: The header X-User is missing.
-             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
+             *     - `invalid_user`: X-User must be given once, as 64 lower-case hex digits. Never send the id itself.
              *     - `invalid_limit`: limit must be a whole number in the range that `detail` names.
              *     - `invalid_cursor`: The cursor is not valid, or belongs to another user. Start again without it.
              *     - `invalid_personalization`: X-Personalization must be on or off.
-             *     - `invalid_kind`: kind must be something that can be followed, such as creator.
-             *     - `malformed_request`: The request is not valid HTTP.
-             *     - `malformed_header`: A header is not valid text.
-             *     - `malformed_path`: The path is not valid text.
-             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
+             *     - `invalid_kind`: kind must be one of those that `detail` names, such as creator.
+             *     - `malformed_request`: The request is not valid HTTP. Check the client.
+             *     - `malformed_header`: A header has characters that HTTP does not allow.
+             *     - `malformed_path`: The path is not valid UTF-8 or percent-encoding.
+             *     - `malformed_body`: The body was cut off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -3161,7 +3161,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
+             * @description - `unauthorized`: The tenant id or its key is wrong. Check both: the answer does not say which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
              *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
@@ -3196,8 +3196,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
-             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait the seconds in Retry-After.
+             *     - `overloaded`: The service is busy. Nothing was done: wait the seconds in Retry-After, then try again.
              */
             429: {
                 headers: {
@@ -3218,7 +3218,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            /** @description - `internal`: The service failed. Repeat the call if that is safe; if it fails again, report the errorId. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -3227,7 +3227,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged. */
+            /** @description - `unavailable`: A service that this call needs is down. Nothing was accepted; send the request again, unchanged. */
             503: {
                 headers: {
                     /** @description Whole seconds to wait. */
@@ -3330,19 +3330,19 @@ export interface operations {
             };
             /**
              * @description - `missing_tenant`: The header X-Tenant-Id is missing.
-             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice. Send it once.
              *     - `missing_api_key`: The header X-Api-Key is missing.
-             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice. Send it once.
              *     - `missing_user`: The header X-User is missing.
-             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
+             *     - `invalid_user`: X-User must be given once, as 64 lower-case hex digits. Never send the id itself.
              *     - `invalid_limit`: limit must be a whole number in the range that `detail` names.
              *     - `invalid_cursor`: The cursor is not valid, or belongs to another user. Start again without it.
              *     - `invalid_personalization`: X-Personalization must be on or off.
-             *     - `invalid_include`: include names a part that items do not have. `detail` lists the parts.
-             *     - `malformed_request`: The request is not valid HTTP.
-             *     - `malformed_header`: A header is not valid text.
-             *     - `malformed_path`: The path is not valid text.
-             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
+             *     - `invalid_include`: include lists an unknown part. `detail` names the parts that exist.
+             *     - `malformed_request`: The request is not valid HTTP. Check the client.
+             *     - `malformed_header`: A header has characters that HTTP does not allow.
+             *     - `malformed_path`: The path is not valid UTF-8 or percent-encoding.
+             *     - `malformed_body`: The body was cut off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -3353,7 +3353,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
+             * @description - `unauthorized`: The tenant id or its key is wrong. Check both: the answer does not say which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
              *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
@@ -3378,7 +3378,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `series_not_found`: The series does not exist, or this viewer can see none of it. */
+            /** @description - `series_not_found`: The series does not exist, or this viewer can see none of its videos. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -3397,8 +3397,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
-             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait the seconds in Retry-After.
+             *     - `overloaded`: The service is busy. Nothing was done: wait the seconds in Retry-After, then try again.
              */
             429: {
                 headers: {
@@ -3419,7 +3419,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            /** @description - `internal`: The service failed. Repeat the call if that is safe; if it fails again, report the errorId. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -3428,7 +3428,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged. */
+            /** @description - `unavailable`: A service that this call needs is down. Nothing was accepted; send the request again, unchanged. */
             503: {
                 headers: {
                     /** @description Whole seconds to wait. */
@@ -3573,19 +3573,19 @@ export interface operations {
             };
             /**
              * @description - `missing_tenant`: The header X-Tenant-Id is missing.
-             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice. Send it once.
              *     - `missing_api_key`: The header X-Api-Key is missing.
-             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice. Send it once.
              *     - `missing_user`: The header X-User is missing.
-             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
+             *     - `invalid_user`: X-User must be given once, as 64 lower-case hex digits. Never send the id itself.
              *     - `invalid_limit`: limit must be a whole number in the range that `detail` names.
              *     - `invalid_filter`: A filter is unknown or too long, or there are more than 20 values. `detail` says which.
-             *     - `invalid_include`: include names a part that items do not have. `detail` lists the parts.
+             *     - `invalid_include`: include lists an unknown part. `detail` names the parts that exist.
              *     - `invalid_personalization`: X-Personalization must be on or off.
-             *     - `malformed_request`: The request is not valid HTTP.
-             *     - `malformed_header`: A header is not valid text.
-             *     - `malformed_path`: The path is not valid text.
-             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
+             *     - `malformed_request`: The request is not valid HTTP. Check the client.
+             *     - `malformed_header`: A header has characters that HTTP does not allow.
+             *     - `malformed_path`: The path is not valid UTF-8 or percent-encoding.
+             *     - `malformed_body`: The body was cut off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -3596,7 +3596,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
+             * @description - `unauthorized`: The tenant id or its key is wrong. Check both: the answer does not say which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
              *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
@@ -3640,8 +3640,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
-             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait the seconds in Retry-After.
+             *     - `overloaded`: The service is busy. Nothing was done: wait the seconds in Retry-After, then try again.
              */
             429: {
                 headers: {
@@ -3662,7 +3662,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            /** @description - `internal`: The service failed. Repeat the call if that is safe; if it fails again, report the errorId. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -3671,7 +3671,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged. */
+            /** @description - `unavailable`: A service that this call needs is down. Nothing was accepted; send the request again, unchanged. */
             503: {
                 headers: {
                     /** @description Whole seconds to wait. */
@@ -3722,7 +3722,7 @@ export interface operations {
                      *         {
                      *           "index": 1,
                      *           "code": "too_old",
-                     *           "message": "The event is older than 7 days."
+                     *           "message": "The event is older than 7 days, so it is not counted. Do not send it again."
                      *         }
                      *       ],
                      *       "batchId": "0123456789abcdef0123456789abcdef"
@@ -3733,22 +3733,22 @@ export interface operations {
             };
             /**
              * @description - `missing_tenant`: The header X-Tenant-Id is missing.
-             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice. Send it once.
              *     - `missing_api_key`: The header X-Api-Key is missing.
-             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice. Send it once.
              *     - `missing_user`: The header X-User is missing.
-             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `invalid_json`: The body is not JSON, or nested too deeply.
+             *     - `invalid_user`: X-User must be given once, as 64 lower-case hex digits. Never send the id itself.
+             *     - `invalid_json`: The body is not valid JSON, or it is nested too deeply.
              *     - `invalid_batch`: The body must look like {"events": [...]}.
              *     - `empty_batch`: The batch has no events. Send at least one.
-             *     - `too_many_events`: The batch has more than 100 events. Send two.
+             *     - `too_many_events`: The batch has more than 100 events. Send two batches.
              *     - `invalid_idempotency_key`: Idempotency-Key must have at most 200 characters.
              *     - `invalid_personalization`: X-Personalization must be on or off.
-             *     - `invalid_content_encoding`: The body does not match its Content-Encoding: it is not gzip, cut off, or has bytes behind it.
-             *     - `malformed_request`: The request is not valid HTTP.
-             *     - `malformed_header`: A header is not valid text.
-             *     - `malformed_path`: The path is not valid text.
-             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
+             *     - `invalid_content_encoding`: The body does not match its Content-Encoding: it is not gzip, is cut off, or has bytes after its end.
+             *     - `malformed_request`: The request is not valid HTTP. Check the client.
+             *     - `malformed_header`: A header has characters that HTTP does not allow.
+             *     - `malformed_path`: The path is not valid UTF-8 or percent-encoding.
+             *     - `malformed_body`: The body was cut off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -3759,7 +3759,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
+             * @description - `unauthorized`: The tenant id or its key is wrong. Check both: the answer does not say which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
              *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
@@ -3785,8 +3785,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `body_too_large`: The body is too large. Send two batches.
-             *     - `too_large_to_store`: The result of the request is too large to store. Make it smaller.
+             * @description - `body_too_large`: The body is too large. Send less, or two batches.
+             *     - `too_large_to_store`: This is too large to store. Make it smaller.
              */
             413: {
                 headers: {
@@ -3817,7 +3817,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `refused_by_store`: The result of the request can never be stored. Change it: sending it again fails again. */
+            /** @description - `refused_by_store`: The database refuses this content. Change it: the same request fails again. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -3827,8 +3827,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
-             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait the seconds in Retry-After.
+             *     - `overloaded`: The service is busy. Nothing was done: wait the seconds in Retry-After, then try again.
              */
             429: {
                 headers: {
@@ -3849,7 +3849,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            /** @description - `internal`: The service failed. Repeat the call if that is safe; if it fails again, report the errorId. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -3859,8 +3859,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `clock_wrong`: The instance's clock is wrong. Nothing was accepted; send it again, unchanged.
-             *     - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged.
+             * @description - `clock_wrong`: The clock of this server instance is wrong. Nothing was accepted; send the request again, unchanged.
+             *     - `unavailable`: A service that this call needs is down. Nothing was accepted; send the request again, unchanged.
              */
             503: {
                 headers: {
@@ -3907,15 +3907,15 @@ export interface operations {
             };
             /**
              * @description - `missing_tenant`: The header X-Tenant-Id is missing.
-             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice. Send it once.
              *     - `missing_api_key`: The header X-Api-Key is missing.
-             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice. Send it once.
              *     - `missing_user`: The header X-User is missing.
-             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `malformed_request`: The request is not valid HTTP.
-             *     - `malformed_header`: A header is not valid text.
-             *     - `malformed_path`: The path is not valid text.
-             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
+             *     - `invalid_user`: X-User must be given once, as 64 lower-case hex digits. Never send the id itself.
+             *     - `malformed_request`: The request is not valid HTTP. Check the client.
+             *     - `malformed_header`: A header has characters that HTTP does not allow.
+             *     - `malformed_path`: The path is not valid UTF-8 or percent-encoding.
+             *     - `malformed_body`: The body was cut off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -3926,7 +3926,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
+             * @description - `unauthorized`: The tenant id or its key is wrong. Check both: the answer does not say which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
              *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
@@ -3951,7 +3951,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `not_found`: This tenant has nothing of this id. */
+            /** @description - `not_found`: This tenant has nothing with this id. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -3970,8 +3970,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
-             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait the seconds in Retry-After.
+             *     - `overloaded`: The service is busy. Nothing was done: wait the seconds in Retry-After, then try again.
              */
             429: {
                 headers: {
@@ -3992,7 +3992,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            /** @description - `internal`: The service failed. Repeat the call if that is safe; if it fails again, report the errorId. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -4001,7 +4001,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged. */
+            /** @description - `unavailable`: A service that this call needs is down. Nothing was accepted; send the request again, unchanged. */
             503: {
                 headers: {
                     /** @description Whole seconds to wait. */
@@ -4050,16 +4050,16 @@ export interface operations {
             };
             /**
              * @description - `missing_tenant`: The header X-Tenant-Id is missing.
-             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice. Send it once.
              *     - `missing_api_key`: The header X-Api-Key is missing.
-             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice. Send it once.
              *     - `missing_user`: The header X-User is missing.
-             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `cannot_follow`: Nobody can follow themselves, and some people cannot be followed.
-             *     - `malformed_request`: The request is not valid HTTP.
-             *     - `malformed_header`: A header is not valid text.
-             *     - `malformed_path`: The path is not valid text.
-             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
+             *     - `invalid_user`: X-User must be given once, as 64 lower-case hex digits. Never send the id itself.
+             *     - `cannot_follow`: A person cannot follow themselves, nor follow across a block.
+             *     - `malformed_request`: The request is not valid HTTP. Check the client.
+             *     - `malformed_header`: A header has characters that HTTP does not allow.
+             *     - `malformed_path`: The path is not valid UTF-8 or percent-encoding.
+             *     - `malformed_body`: The body was cut off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -4070,7 +4070,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
+             * @description - `unauthorized`: The tenant id or its key is wrong. Check both: the answer does not say which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
              *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
@@ -4095,7 +4095,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `not_found`: This tenant has nothing of this id. */
+            /** @description - `not_found`: This tenant has nothing with this id. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -4123,8 +4123,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
-             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait the seconds in Retry-After.
+             *     - `overloaded`: The service is busy. Nothing was done: wait the seconds in Retry-After, then try again.
              */
             429: {
                 headers: {
@@ -4145,7 +4145,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            /** @description - `internal`: The service failed. Repeat the call if that is safe; if it fails again, report the errorId. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -4154,7 +4154,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged. */
+            /** @description - `unavailable`: A service that this call needs is down. Nothing was accepted; send the request again, unchanged. */
             503: {
                 headers: {
                     /** @description Whole seconds to wait. */
@@ -4203,16 +4203,16 @@ export interface operations {
             };
             /**
              * @description - `missing_tenant`: The header X-Tenant-Id is missing.
-             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice. Send it once.
              *     - `missing_api_key`: The header X-Api-Key is missing.
-             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice. Send it once.
              *     - `missing_user`: The header X-User is missing.
-             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `cannot_follow`: Nobody can follow themselves, and some people cannot be followed.
-             *     - `malformed_request`: The request is not valid HTTP.
-             *     - `malformed_header`: A header is not valid text.
-             *     - `malformed_path`: The path is not valid text.
-             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
+             *     - `invalid_user`: X-User must be given once, as 64 lower-case hex digits. Never send the id itself.
+             *     - `cannot_follow`: A person cannot follow themselves, nor follow across a block.
+             *     - `malformed_request`: The request is not valid HTTP. Check the client.
+             *     - `malformed_header`: A header has characters that HTTP does not allow.
+             *     - `malformed_path`: The path is not valid UTF-8 or percent-encoding.
+             *     - `malformed_body`: The body was cut off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -4223,7 +4223,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
+             * @description - `unauthorized`: The tenant id or its key is wrong. Check both: the answer does not say which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
              *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
@@ -4248,7 +4248,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `not_found`: This tenant has nothing of this id. */
+            /** @description - `not_found`: This tenant has nothing with this id. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -4276,8 +4276,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
-             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait the seconds in Retry-After.
+             *     - `overloaded`: The service is busy. Nothing was done: wait the seconds in Retry-After, then try again.
              */
             429: {
                 headers: {
@@ -4298,7 +4298,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            /** @description - `internal`: The service failed. Repeat the call if that is safe; if it fails again, report the errorId. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -4307,7 +4307,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged. */
+            /** @description - `unavailable`: A service that this call needs is down. Nothing was accepted; send the request again, unchanged. */
             503: {
                 headers: {
                     /** @description Whole seconds to wait. */
@@ -4349,15 +4349,15 @@ export interface operations {
             };
             /**
              * @description - `missing_tenant`: The header X-Tenant-Id is missing.
-             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice. Send it once.
              *     - `missing_api_key`: The header X-Api-Key is missing.
-             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice. Send it once.
              *     - `missing_user`: The header X-User is missing.
-             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `malformed_request`: The request is not valid HTTP.
-             *     - `malformed_header`: A header is not valid text.
-             *     - `malformed_path`: The path is not valid text.
-             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
+             *     - `invalid_user`: X-User must be given once, as 64 lower-case hex digits. Never send the id itself.
+             *     - `malformed_request`: The request is not valid HTTP. Check the client.
+             *     - `malformed_header`: A header has characters that HTTP does not allow.
+             *     - `malformed_path`: The path is not valid UTF-8 or percent-encoding.
+             *     - `malformed_body`: The body was cut off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -4368,7 +4368,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
+             * @description - `unauthorized`: The tenant id or its key is wrong. Check both: the answer does not say which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
              *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
@@ -4393,7 +4393,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `not_found`: This tenant has nothing of this id. */
+            /** @description - `not_found`: This tenant has nothing with this id. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -4412,8 +4412,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
-             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait the seconds in Retry-After.
+             *     - `overloaded`: The service is busy. Nothing was done: wait the seconds in Retry-After, then try again.
              */
             429: {
                 headers: {
@@ -4434,7 +4434,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            /** @description - `internal`: The service failed. Repeat the call if that is safe; if it fails again, report the errorId. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -4443,7 +4443,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged. */
+            /** @description - `unavailable`: A service that this call needs is down. Nothing was accepted; send the request again, unchanged. */
             503: {
                 headers: {
                     /** @description Whole seconds to wait. */
@@ -4504,17 +4504,17 @@ export interface operations {
             };
             /**
              * @description - `missing_tenant`: The header X-Tenant-Id is missing.
-             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice. Send it once.
              *     - `missing_api_key`: The header X-Api-Key is missing.
-             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice. Send it once.
              *     - `missing_user`: The header X-User is missing.
-             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
+             *     - `invalid_user`: X-User must be given once, as 64 lower-case hex digits. Never send the id itself.
              *     - `invalid_limit`: limit must be a whole number in the range that `detail` names.
              *     - `invalid_cursor`: The cursor is not valid, or belongs to another user. Start again without it.
-             *     - `malformed_request`: The request is not valid HTTP.
-             *     - `malformed_header`: A header is not valid text.
-             *     - `malformed_path`: The path is not valid text.
-             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
+             *     - `malformed_request`: The request is not valid HTTP. Check the client.
+             *     - `malformed_header`: A header has characters that HTTP does not allow.
+             *     - `malformed_path`: The path is not valid UTF-8 or percent-encoding.
+             *     - `malformed_body`: The body was cut off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -4525,7 +4525,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
+             * @description - `unauthorized`: The tenant id or its key is wrong. Check both: the answer does not say which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
              *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
@@ -4550,7 +4550,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `not_found`: This tenant has nothing of this id. */
+            /** @description - `not_found`: This tenant has nothing with this id. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -4569,8 +4569,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
-             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait the seconds in Retry-After.
+             *     - `overloaded`: The service is busy. Nothing was done: wait the seconds in Retry-After, then try again.
              */
             429: {
                 headers: {
@@ -4591,7 +4591,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            /** @description - `internal`: The service failed. Repeat the call if that is safe; if it fails again, report the errorId. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -4600,7 +4600,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged. */
+            /** @description - `unavailable`: A service that this call needs is down. Nothing was accepted; send the request again, unchanged. */
             503: {
                 headers: {
                     /** @description Whole seconds to wait. */
@@ -4642,15 +4642,15 @@ export interface operations {
             };
             /**
              * @description - `missing_tenant`: The header X-Tenant-Id is missing.
-             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice. Send it once.
              *     - `missing_api_key`: The header X-Api-Key is missing.
-             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice. Send it once.
              *     - `missing_user`: The header X-User is missing.
-             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `malformed_request`: The request is not valid HTTP.
-             *     - `malformed_header`: A header is not valid text.
-             *     - `malformed_path`: The path is not valid text.
-             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
+             *     - `invalid_user`: X-User must be given once, as 64 lower-case hex digits. Never send the id itself.
+             *     - `malformed_request`: The request is not valid HTTP. Check the client.
+             *     - `malformed_header`: A header has characters that HTTP does not allow.
+             *     - `malformed_path`: The path is not valid UTF-8 or percent-encoding.
+             *     - `malformed_body`: The body was cut off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -4661,7 +4661,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
+             * @description - `unauthorized`: The tenant id or its key is wrong. Check both: the answer does not say which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
              *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
@@ -4686,7 +4686,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `not_found`: This tenant has nothing of this id. */
+            /** @description - `not_found`: This tenant has nothing with this id. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -4705,8 +4705,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
-             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait the seconds in Retry-After.
+             *     - `overloaded`: The service is busy. Nothing was done: wait the seconds in Retry-After, then try again.
              */
             429: {
                 headers: {
@@ -4727,7 +4727,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            /** @description - `internal`: The service failed. Repeat the call if that is safe; if it fails again, report the errorId. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -4736,7 +4736,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged. */
+            /** @description - `unavailable`: A service that this call needs is down. Nothing was accepted; send the request again, unchanged. */
             503: {
                 headers: {
                     /** @description Whole seconds to wait. */
@@ -4778,15 +4778,15 @@ export interface operations {
             };
             /**
              * @description - `missing_tenant`: The header X-Tenant-Id is missing.
-             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice. Send it once.
              *     - `missing_api_key`: The header X-Api-Key is missing.
-             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice. Send it once.
              *     - `missing_user`: The header X-User is missing.
-             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `malformed_request`: The request is not valid HTTP.
-             *     - `malformed_header`: A header is not valid text.
-             *     - `malformed_path`: The path is not valid text.
-             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
+             *     - `invalid_user`: X-User must be given once, as 64 lower-case hex digits. Never send the id itself.
+             *     - `malformed_request`: The request is not valid HTTP. Check the client.
+             *     - `malformed_header`: A header has characters that HTTP does not allow.
+             *     - `malformed_path`: The path is not valid UTF-8 or percent-encoding.
+             *     - `malformed_body`: The body was cut off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -4797,7 +4797,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
+             * @description - `unauthorized`: The tenant id or its key is wrong. Check both: the answer does not say which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
              *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
@@ -4822,7 +4822,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `not_found`: This tenant has nothing of this id. */
+            /** @description - `not_found`: This tenant has nothing with this id. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -4841,8 +4841,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
-             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait the seconds in Retry-After.
+             *     - `overloaded`: The service is busy. Nothing was done: wait the seconds in Retry-After, then try again.
              */
             429: {
                 headers: {
@@ -4863,7 +4863,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            /** @description - `internal`: The service failed. Repeat the call if that is safe; if it fails again, report the errorId. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -4872,7 +4872,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged. */
+            /** @description - `unavailable`: A service that this call needs is down. Nothing was accepted; send the request again, unchanged. */
             503: {
                 headers: {
                     /** @description Whole seconds to wait. */
@@ -4914,16 +4914,16 @@ export interface operations {
             };
             /**
              * @description - `missing_tenant`: The header X-Tenant-Id is missing.
-             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice. Send it once.
              *     - `missing_api_key`: The header X-Api-Key is missing.
-             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice. Send it once.
              *     - `missing_user`: The header X-User is missing.
-             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `cannot_block`: Nobody can block themselves.
-             *     - `malformed_request`: The request is not valid HTTP.
-             *     - `malformed_header`: A header is not valid text.
-             *     - `malformed_path`: The path is not valid text.
-             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
+             *     - `invalid_user`: X-User must be given once, as 64 lower-case hex digits. Never send the id itself.
+             *     - `cannot_block`: A person cannot block themselves. Send another person's id.
+             *     - `malformed_request`: The request is not valid HTTP. Check the client.
+             *     - `malformed_header`: A header has characters that HTTP does not allow.
+             *     - `malformed_path`: The path is not valid UTF-8 or percent-encoding.
+             *     - `malformed_body`: The body was cut off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -4934,7 +4934,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
+             * @description - `unauthorized`: The tenant id or its key is wrong. Check both: the answer does not say which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
              *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
@@ -4959,7 +4959,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `not_found`: This tenant has nothing of this id. */
+            /** @description - `not_found`: This tenant has nothing with this id. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -4968,7 +4968,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `too_many`: The tenant has reached the limit. Delete one first. */
+            /** @description - `too_many`: The limit that `detail` names is reached. Delete one first. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -4987,8 +4987,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
-             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait the seconds in Retry-After.
+             *     - `overloaded`: The service is busy. Nothing was done: wait the seconds in Retry-After, then try again.
              */
             429: {
                 headers: {
@@ -5009,7 +5009,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            /** @description - `internal`: The service failed. Repeat the call if that is safe; if it fails again, report the errorId. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -5018,7 +5018,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged. */
+            /** @description - `unavailable`: A service that this call needs is down. Nothing was accepted; send the request again, unchanged. */
             503: {
                 headers: {
                     /** @description Whole seconds to wait. */
@@ -5060,15 +5060,15 @@ export interface operations {
             };
             /**
              * @description - `missing_tenant`: The header X-Tenant-Id is missing.
-             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice. Send it once.
              *     - `missing_api_key`: The header X-Api-Key is missing.
-             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice. Send it once.
              *     - `missing_user`: The header X-User is missing.
-             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `malformed_request`: The request is not valid HTTP.
-             *     - `malformed_header`: A header is not valid text.
-             *     - `malformed_path`: The path is not valid text.
-             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
+             *     - `invalid_user`: X-User must be given once, as 64 lower-case hex digits. Never send the id itself.
+             *     - `malformed_request`: The request is not valid HTTP. Check the client.
+             *     - `malformed_header`: A header has characters that HTTP does not allow.
+             *     - `malformed_path`: The path is not valid UTF-8 or percent-encoding.
+             *     - `malformed_body`: The body was cut off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -5079,7 +5079,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
+             * @description - `unauthorized`: The tenant id or its key is wrong. Check both: the answer does not say which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
              *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
@@ -5104,7 +5104,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `not_found`: This tenant has nothing of this id. */
+            /** @description - `not_found`: This tenant has nothing with this id. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -5123,8 +5123,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
-             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait the seconds in Retry-After.
+             *     - `overloaded`: The service is busy. Nothing was done: wait the seconds in Retry-After, then try again.
              */
             429: {
                 headers: {
@@ -5145,7 +5145,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            /** @description - `internal`: The service failed. Repeat the call if that is safe; if it fails again, report the errorId. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -5154,7 +5154,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged. */
+            /** @description - `unavailable`: A service that this call needs is down. Nothing was accepted; send the request again, unchanged. */
             503: {
                 headers: {
                     /** @description Whole seconds to wait. */
@@ -5214,17 +5214,17 @@ export interface operations {
             };
             /**
              * @description - `missing_tenant`: The header X-Tenant-Id is missing.
-             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice. Send it once.
              *     - `missing_api_key`: The header X-Api-Key is missing.
-             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice. Send it once.
              *     - `missing_user`: The header X-User is missing.
-             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
+             *     - `invalid_user`: X-User must be given once, as 64 lower-case hex digits. Never send the id itself.
              *     - `invalid_limit`: limit must be a whole number in the range that `detail` names.
              *     - `invalid_cursor`: The cursor is not valid, or belongs to another user. Start again without it.
-             *     - `malformed_request`: The request is not valid HTTP.
-             *     - `malformed_header`: A header is not valid text.
-             *     - `malformed_path`: The path is not valid text.
-             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
+             *     - `malformed_request`: The request is not valid HTTP. Check the client.
+             *     - `malformed_header`: A header has characters that HTTP does not allow.
+             *     - `malformed_path`: The path is not valid UTF-8 or percent-encoding.
+             *     - `malformed_body`: The body was cut off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -5235,7 +5235,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
+             * @description - `unauthorized`: The tenant id or its key is wrong. Check both: the answer does not say which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
              *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
@@ -5260,7 +5260,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `not_found`: This tenant has nothing of this id. */
+            /** @description - `not_found`: This tenant has nothing with this id. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -5279,8 +5279,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
-             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait the seconds in Retry-After.
+             *     - `overloaded`: The service is busy. Nothing was done: wait the seconds in Retry-After, then try again.
              */
             429: {
                 headers: {
@@ -5301,7 +5301,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            /** @description - `internal`: The service failed. Repeat the call if that is safe; if it fails again, report the errorId. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -5310,7 +5310,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged. */
+            /** @description - `unavailable`: A service that this call needs is down. Nothing was accepted; send the request again, unchanged. */
             503: {
                 headers: {
                     /** @description Whole seconds to wait. */
@@ -5410,19 +5410,19 @@ export interface operations {
             };
             /**
              * @description - `missing_tenant`: The header X-Tenant-Id is missing.
-             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice. Send it once.
              *     - `missing_api_key`: The header X-Api-Key is missing.
-             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice. Send it once.
              *     - `missing_user`: The header X-User is missing.
-             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
+             *     - `invalid_user`: X-User must be given once, as 64 lower-case hex digits. Never send the id itself.
              *     - `invalid_limit`: limit must be a whole number in the range that `detail` names.
              *     - `invalid_cursor`: The cursor is not valid, or belongs to another user. Start again without it.
              *     - `invalid_order`: order must be ranked or newest.
              *     - `invalid_personalization`: X-Personalization must be on or off.
-             *     - `malformed_request`: The request is not valid HTTP.
-             *     - `malformed_header`: A header is not valid text.
-             *     - `malformed_path`: The path is not valid text.
-             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
+             *     - `malformed_request`: The request is not valid HTTP. Check the client.
+             *     - `malformed_header`: A header has characters that HTTP does not allow.
+             *     - `malformed_path`: The path is not valid UTF-8 or percent-encoding.
+             *     - `malformed_body`: The body was cut off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -5433,7 +5433,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
+             * @description - `unauthorized`: The tenant id or its key is wrong. Check both: the answer does not say which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
              *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
@@ -5458,7 +5458,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `not_found`: This tenant has nothing of this id. */
+            /** @description - `not_found`: This tenant has nothing with this id. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -5477,8 +5477,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
-             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait the seconds in Retry-After.
+             *     - `overloaded`: The service is busy. Nothing was done: wait the seconds in Retry-After, then try again.
              */
             429: {
                 headers: {
@@ -5499,7 +5499,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            /** @description - `internal`: The service failed. Repeat the call if that is safe; if it fails again, report the errorId. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -5508,7 +5508,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged. */
+            /** @description - `unavailable`: A service that this call needs is down. Nothing was accepted; send the request again, unchanged. */
             503: {
                 headers: {
                     /** @description Whole seconds to wait. */
@@ -5606,21 +5606,21 @@ export interface operations {
             };
             /**
              * @description - `missing_tenant`: The header X-Tenant-Id is missing.
-             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice. Send it once.
              *     - `missing_api_key`: The header X-Api-Key is missing.
-             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice. Send it once.
              *     - `missing_user`: The header X-User is missing.
-             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `invalid_json`: The body is not JSON, or nested too deeply.
+             *     - `invalid_user`: X-User must be given once, as 64 lower-case hex digits. Never send the id itself.
+             *     - `invalid_json`: The body is not valid JSON, or it is nested too deeply.
              *     - `invalid_body`: The body is not a JSON object.
              *     - `invalid_story`: The story breaks a rule. `detail` says which.
              *     - `invalid_visibility`: visibility must be public, friends or private.
              *     - `invalid_idempotency_key`: Idempotency-Key must have at most 200 characters.
-             *     - `invalid_content_encoding`: The body does not match its Content-Encoding: it is not gzip, cut off, or has bytes behind it.
-             *     - `malformed_request`: The request is not valid HTTP.
-             *     - `malformed_header`: A header is not valid text.
-             *     - `malformed_path`: The path is not valid text.
-             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
+             *     - `invalid_content_encoding`: The body does not match its Content-Encoding: it is not gzip, is cut off, or has bytes after its end.
+             *     - `malformed_request`: The request is not valid HTTP. Check the client.
+             *     - `malformed_header`: A header has characters that HTTP does not allow.
+             *     - `malformed_path`: The path is not valid UTF-8 or percent-encoding.
+             *     - `malformed_body`: The body was cut off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -5631,7 +5631,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
+             * @description - `unauthorized`: The tenant id or its key is wrong. Check both: the answer does not say which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
              *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
@@ -5656,7 +5656,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `not_found`: This tenant has nothing of this id. */
+            /** @description - `not_found`: This tenant has nothing with this id. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -5666,8 +5666,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `media_not_ready`: The user has no completed upload under this mediaKey. Complete it first.
-             *     - `idempotency_conflict`: This Idempotency-Key was used with another body. Send a new key.
+             * @description - `media_not_ready`: The user has no completed upload with this mediaKey. Complete the upload first.
+             *     - `idempotency_conflict`: This Idempotency-Key was already used with another body. Send a new key.
              */
             409: {
                 headers: {
@@ -5678,8 +5678,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `body_too_large`: The body is too large. Send two batches.
-             *     - `too_large_to_store`: The result of the request is too large to store. Make it smaller.
+             * @description - `body_too_large`: The body is too large. Send less, or two batches.
+             *     - `too_large_to_store`: This is too large to store. Make it smaller.
              */
             413: {
                 headers: {
@@ -5710,7 +5710,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `refused_by_store`: The result of the request can never be stored. Change it: sending it again fails again. */
+            /** @description - `refused_by_store`: The database refuses this content. Change it: the same request fails again. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -5720,8 +5720,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
-             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait the seconds in Retry-After.
+             *     - `overloaded`: The service is busy. Nothing was done: wait the seconds in Retry-After, then try again.
              *     - `stories_full`: The tenant has reached its limit of active stories. Try again later.
              */
             429: {
@@ -5743,7 +5743,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            /** @description - `internal`: The service failed. Repeat the call if that is safe; if it fails again, report the errorId. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -5753,8 +5753,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `clock_wrong`: The instance's clock is wrong. Nothing was accepted; send it again, unchanged.
-             *     - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged.
+             * @description - `clock_wrong`: The clock of this server instance is wrong. Nothing was accepted; send the request again, unchanged.
+             *     - `unavailable`: A service that this call needs is down. Nothing was accepted; send the request again, unchanged.
              */
             503: {
                 headers: {
@@ -5827,15 +5827,15 @@ export interface operations {
             };
             /**
              * @description - `missing_tenant`: The header X-Tenant-Id is missing.
-             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice. Send it once.
              *     - `missing_api_key`: The header X-Api-Key is missing.
-             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice. Send it once.
              *     - `missing_user`: The header X-User is missing.
-             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `malformed_request`: The request is not valid HTTP.
-             *     - `malformed_header`: A header is not valid text.
-             *     - `malformed_path`: The path is not valid text.
-             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
+             *     - `invalid_user`: X-User must be given once, as 64 lower-case hex digits. Never send the id itself.
+             *     - `malformed_request`: The request is not valid HTTP. Check the client.
+             *     - `malformed_header`: A header has characters that HTTP does not allow.
+             *     - `malformed_path`: The path is not valid UTF-8 or percent-encoding.
+             *     - `malformed_body`: The body was cut off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -5846,7 +5846,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
+             * @description - `unauthorized`: The tenant id or its key is wrong. Check both: the answer does not say which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
              *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
@@ -5873,7 +5873,7 @@ export interface operations {
             };
             /**
              * @description - `story_not_found`: The story does not exist, or this viewer cannot see it.
-             *     - `not_found`: This tenant has nothing of this id.
+             *     - `not_found`: This tenant has nothing with this id.
              */
             404: {
                 headers: {
@@ -5893,8 +5893,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
-             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait the seconds in Retry-After.
+             *     - `overloaded`: The service is busy. Nothing was done: wait the seconds in Retry-After, then try again.
              */
             429: {
                 headers: {
@@ -5915,7 +5915,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            /** @description - `internal`: The service failed. Repeat the call if that is safe; if it fails again, report the errorId. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -5924,7 +5924,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged. */
+            /** @description - `unavailable`: A service that this call needs is down. Nothing was accepted; send the request again, unchanged. */
             503: {
                 headers: {
                     /** @description Whole seconds to wait. */
@@ -5966,15 +5966,15 @@ export interface operations {
             };
             /**
              * @description - `missing_tenant`: The header X-Tenant-Id is missing.
-             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice. Send it once.
              *     - `missing_api_key`: The header X-Api-Key is missing.
-             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice. Send it once.
              *     - `missing_user`: The header X-User is missing.
-             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `malformed_request`: The request is not valid HTTP.
-             *     - `malformed_header`: A header is not valid text.
-             *     - `malformed_path`: The path is not valid text.
-             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
+             *     - `invalid_user`: X-User must be given once, as 64 lower-case hex digits. Never send the id itself.
+             *     - `malformed_request`: The request is not valid HTTP. Check the client.
+             *     - `malformed_header`: A header has characters that HTTP does not allow.
+             *     - `malformed_path`: The path is not valid UTF-8 or percent-encoding.
+             *     - `malformed_body`: The body was cut off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -5985,7 +5985,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
+             * @description - `unauthorized`: The tenant id or its key is wrong. Check both: the answer does not say which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
              *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
@@ -6012,7 +6012,7 @@ export interface operations {
             };
             /**
              * @description - `story_not_found`: The story does not exist, or this viewer cannot see it.
-             *     - `not_found`: This tenant has nothing of this id.
+             *     - `not_found`: This tenant has nothing with this id.
              */
             404: {
                 headers: {
@@ -6032,8 +6032,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
-             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait the seconds in Retry-After.
+             *     - `overloaded`: The service is busy. Nothing was done: wait the seconds in Retry-After, then try again.
              */
             429: {
                 headers: {
@@ -6054,7 +6054,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            /** @description - `internal`: The service failed. Repeat the call if that is safe; if it fails again, report the errorId. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -6063,7 +6063,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged. */
+            /** @description - `unavailable`: A service that this call needs is down. Nothing was accepted; send the request again, unchanged. */
             503: {
                 headers: {
                     /** @description Whole seconds to wait. */
@@ -6154,18 +6154,18 @@ export interface operations {
             };
             /**
              * @description - `missing_tenant`: The header X-Tenant-Id is missing.
-             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice. Send it once.
              *     - `missing_api_key`: The header X-Api-Key is missing.
-             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice. Send it once.
              *     - `missing_user`: The header X-User is missing.
-             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
+             *     - `invalid_user`: X-User must be given once, as 64 lower-case hex digits. Never send the id itself.
              *     - `invalid_query`: q must have a word and at most 100 characters.
              *     - `invalid_limit`: limit must be a whole number in the range that `detail` names.
              *     - `invalid_cursor`: The cursor is not valid, or belongs to another user. Start again without it.
-             *     - `malformed_request`: The request is not valid HTTP.
-             *     - `malformed_header`: A header is not valid text.
-             *     - `malformed_path`: The path is not valid text.
-             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
+             *     - `malformed_request`: The request is not valid HTTP. Check the client.
+             *     - `malformed_header`: A header has characters that HTTP does not allow.
+             *     - `malformed_path`: The path is not valid UTF-8 or percent-encoding.
+             *     - `malformed_body`: The body was cut off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -6176,7 +6176,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
+             * @description - `unauthorized`: The tenant id or its key is wrong. Check both: the answer does not say which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
              *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
@@ -6201,7 +6201,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `not_found`: This tenant has nothing of this id. */
+            /** @description - `not_found`: This tenant has nothing with this id. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -6220,8 +6220,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
-             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait the seconds in Retry-After.
+             *     - `overloaded`: The service is busy. Nothing was done: wait the seconds in Retry-After, then try again.
              */
             429: {
                 headers: {
@@ -6242,7 +6242,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            /** @description - `internal`: The service failed. Repeat the call if that is safe; if it fails again, report the errorId. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -6251,7 +6251,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged. */
+            /** @description - `unavailable`: A service that this call needs is down. Nothing was accepted; send the request again, unchanged. */
             503: {
                 headers: {
                     /** @description Whole seconds to wait. */
@@ -6295,16 +6295,16 @@ export interface operations {
             };
             /**
              * @description - `missing_tenant`: The header X-Tenant-Id is missing.
-             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice. Send it once.
              *     - `missing_api_key`: The header X-Api-Key is missing.
-             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice. Send it once.
              *     - `missing_user`: The header X-User is missing.
-             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
+             *     - `invalid_user`: X-User must be given once, as 64 lower-case hex digits. Never send the id itself.
              *     - `invalid_personalization`: X-Personalization must be on or off.
-             *     - `malformed_request`: The request is not valid HTTP.
-             *     - `malformed_header`: A header is not valid text.
-             *     - `malformed_path`: The path is not valid text.
-             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
+             *     - `malformed_request`: The request is not valid HTTP. Check the client.
+             *     - `malformed_header`: A header has characters that HTTP does not allow.
+             *     - `malformed_path`: The path is not valid UTF-8 or percent-encoding.
+             *     - `malformed_body`: The body was cut off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -6315,7 +6315,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
+             * @description - `unauthorized`: The tenant id or its key is wrong. Check both: the answer does not say which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
              *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
@@ -6342,7 +6342,7 @@ export interface operations {
             };
             /**
              * @description - `story_not_found`: The story does not exist, or this viewer cannot see it.
-             *     - `not_found`: This tenant has nothing of this id.
+             *     - `not_found`: This tenant has nothing with this id.
              */
             404: {
                 headers: {
@@ -6362,8 +6362,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
-             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait the seconds in Retry-After.
+             *     - `overloaded`: The service is busy. Nothing was done: wait the seconds in Retry-After, then try again.
              */
             429: {
                 headers: {
@@ -6384,7 +6384,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            /** @description - `internal`: The service failed. Repeat the call if that is safe; if it fails again, report the errorId. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -6393,7 +6393,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged. */
+            /** @description - `unavailable`: A service that this call needs is down. Nothing was accepted; send the request again, unchanged. */
             503: {
                 headers: {
                     /** @description Whole seconds to wait. */
@@ -6437,16 +6437,16 @@ export interface operations {
             };
             /**
              * @description - `missing_tenant`: The header X-Tenant-Id is missing.
-             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice. Send it once.
              *     - `missing_api_key`: The header X-Api-Key is missing.
-             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice. Send it once.
              *     - `missing_user`: The header X-User is missing.
-             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
+             *     - `invalid_user`: X-User must be given once, as 64 lower-case hex digits. Never send the id itself.
              *     - `invalid_personalization`: X-Personalization must be on or off.
-             *     - `malformed_request`: The request is not valid HTTP.
-             *     - `malformed_header`: A header is not valid text.
-             *     - `malformed_path`: The path is not valid text.
-             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
+             *     - `malformed_request`: The request is not valid HTTP. Check the client.
+             *     - `malformed_header`: A header has characters that HTTP does not allow.
+             *     - `malformed_path`: The path is not valid UTF-8 or percent-encoding.
+             *     - `malformed_body`: The body was cut off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -6457,7 +6457,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
+             * @description - `unauthorized`: The tenant id or its key is wrong. Check both: the answer does not say which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
              *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
@@ -6484,7 +6484,7 @@ export interface operations {
             };
             /**
              * @description - `story_not_found`: The story does not exist, or this viewer cannot see it.
-             *     - `not_found`: This tenant has nothing of this id.
+             *     - `not_found`: This tenant has nothing with this id.
              */
             404: {
                 headers: {
@@ -6504,8 +6504,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
-             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait the seconds in Retry-After.
+             *     - `overloaded`: The service is busy. Nothing was done: wait the seconds in Retry-After, then try again.
              */
             429: {
                 headers: {
@@ -6526,7 +6526,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            /** @description - `internal`: The service failed. Repeat the call if that is safe; if it fails again, report the errorId. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -6535,7 +6535,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged. */
+            /** @description - `unavailable`: A service that this call needs is down. Nothing was accepted; send the request again, unchanged. */
             503: {
                 headers: {
                     /** @description Whole seconds to wait. */
@@ -6590,20 +6590,20 @@ export interface operations {
             };
             /**
              * @description - `missing_tenant`: The header X-Tenant-Id is missing.
-             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice. Send it once.
              *     - `missing_api_key`: The header X-Api-Key is missing.
-             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice. Send it once.
              *     - `missing_user`: The header X-User is missing.
-             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `invalid_json`: The body is not JSON, or nested too deeply.
+             *     - `invalid_user`: X-User must be given once, as 64 lower-case hex digits. Never send the id itself.
+             *     - `invalid_json`: The body is not valid JSON, or it is nested too deeply.
              *     - `invalid_body`: The body is not a JSON object.
              *     - `invalid_emoji`: emoji must be one of the six that `detail` names.
              *     - `invalid_personalization`: X-Personalization must be on or off.
-             *     - `invalid_content_encoding`: The body does not match its Content-Encoding: it is not gzip, cut off, or has bytes behind it.
-             *     - `malformed_request`: The request is not valid HTTP.
-             *     - `malformed_header`: A header is not valid text.
-             *     - `malformed_path`: The path is not valid text.
-             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
+             *     - `invalid_content_encoding`: The body does not match its Content-Encoding: it is not gzip, is cut off, or has bytes after its end.
+             *     - `malformed_request`: The request is not valid HTTP. Check the client.
+             *     - `malformed_header`: A header has characters that HTTP does not allow.
+             *     - `malformed_path`: The path is not valid UTF-8 or percent-encoding.
+             *     - `malformed_body`: The body was cut off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -6614,7 +6614,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
+             * @description - `unauthorized`: The tenant id or its key is wrong. Check both: the answer does not say which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
              *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
@@ -6641,7 +6641,7 @@ export interface operations {
             };
             /**
              * @description - `story_not_found`: The story does not exist, or this viewer cannot see it.
-             *     - `not_found`: This tenant has nothing of this id.
+             *     - `not_found`: This tenant has nothing with this id.
              */
             404: {
                 headers: {
@@ -6652,8 +6652,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `body_too_large`: The body is too large. Send two batches.
-             *     - `too_large_to_store`: The result of the request is too large to store. Make it smaller.
+             * @description - `body_too_large`: The body is too large. Send less, or two batches.
+             *     - `too_large_to_store`: This is too large to store. Make it smaller.
              */
             413: {
                 headers: {
@@ -6684,7 +6684,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `refused_by_store`: The result of the request can never be stored. Change it: sending it again fails again. */
+            /** @description - `refused_by_store`: The database refuses this content. Change it: the same request fails again. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -6694,8 +6694,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
-             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait the seconds in Retry-After.
+             *     - `overloaded`: The service is busy. Nothing was done: wait the seconds in Retry-After, then try again.
              */
             429: {
                 headers: {
@@ -6716,7 +6716,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            /** @description - `internal`: The service failed. Repeat the call if that is safe; if it fails again, report the errorId. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -6725,7 +6725,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged. */
+            /** @description - `unavailable`: A service that this call needs is down. Nothing was accepted; send the request again, unchanged. */
             503: {
                 headers: {
                     /** @description Whole seconds to wait. */
@@ -6769,16 +6769,16 @@ export interface operations {
             };
             /**
              * @description - `missing_tenant`: The header X-Tenant-Id is missing.
-             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice. Send it once.
              *     - `missing_api_key`: The header X-Api-Key is missing.
-             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice. Send it once.
              *     - `missing_user`: The header X-User is missing.
-             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
+             *     - `invalid_user`: X-User must be given once, as 64 lower-case hex digits. Never send the id itself.
              *     - `invalid_personalization`: X-Personalization must be on or off.
-             *     - `malformed_request`: The request is not valid HTTP.
-             *     - `malformed_header`: A header is not valid text.
-             *     - `malformed_path`: The path is not valid text.
-             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
+             *     - `malformed_request`: The request is not valid HTTP. Check the client.
+             *     - `malformed_header`: A header has characters that HTTP does not allow.
+             *     - `malformed_path`: The path is not valid UTF-8 or percent-encoding.
+             *     - `malformed_body`: The body was cut off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -6789,7 +6789,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
+             * @description - `unauthorized`: The tenant id or its key is wrong. Check both: the answer does not say which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
              *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
@@ -6816,7 +6816,7 @@ export interface operations {
             };
             /**
              * @description - `story_not_found`: The story does not exist, or this viewer cannot see it.
-             *     - `not_found`: This tenant has nothing of this id.
+             *     - `not_found`: This tenant has nothing with this id.
              */
             404: {
                 headers: {
@@ -6836,8 +6836,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
-             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait the seconds in Retry-After.
+             *     - `overloaded`: The service is busy. Nothing was done: wait the seconds in Retry-After, then try again.
              */
             429: {
                 headers: {
@@ -6858,7 +6858,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            /** @description - `internal`: The service failed. Repeat the call if that is safe; if it fails again, report the errorId. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -6867,7 +6867,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged. */
+            /** @description - `unavailable`: A service that this call needs is down. Nothing was accepted; send the request again, unchanged. */
             503: {
                 headers: {
                     /** @description Whole seconds to wait. */
@@ -6922,20 +6922,20 @@ export interface operations {
             };
             /**
              * @description - `missing_tenant`: The header X-Tenant-Id is missing.
-             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice. Send it once.
              *     - `missing_api_key`: The header X-Api-Key is missing.
-             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice. Send it once.
              *     - `missing_user`: The header X-User is missing.
-             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `invalid_json`: The body is not JSON, or nested too deeply.
+             *     - `invalid_user`: X-User must be given once, as 64 lower-case hex digits. Never send the id itself.
+             *     - `invalid_json`: The body is not valid JSON, or it is nested too deeply.
              *     - `invalid_body`: The body is not a JSON object.
              *     - `invalid_emoji`: emoji must be one of the six that `detail` names.
              *     - `invalid_personalization`: X-Personalization must be on or off.
-             *     - `invalid_content_encoding`: The body does not match its Content-Encoding: it is not gzip, cut off, or has bytes behind it.
-             *     - `malformed_request`: The request is not valid HTTP.
-             *     - `malformed_header`: A header is not valid text.
-             *     - `malformed_path`: The path is not valid text.
-             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
+             *     - `invalid_content_encoding`: The body does not match its Content-Encoding: it is not gzip, is cut off, or has bytes after its end.
+             *     - `malformed_request`: The request is not valid HTTP. Check the client.
+             *     - `malformed_header`: A header has characters that HTTP does not allow.
+             *     - `malformed_path`: The path is not valid UTF-8 or percent-encoding.
+             *     - `malformed_body`: The body was cut off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -6946,7 +6946,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
+             * @description - `unauthorized`: The tenant id or its key is wrong. Check both: the answer does not say which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
              *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
@@ -6973,7 +6973,7 @@ export interface operations {
             };
             /**
              * @description - `story_not_found`: The story does not exist, or this viewer cannot see it.
-             *     - `not_found`: This tenant has nothing of this id.
+             *     - `not_found`: This tenant has nothing with this id.
              */
             404: {
                 headers: {
@@ -6984,8 +6984,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `body_too_large`: The body is too large. Send two batches.
-             *     - `too_large_to_store`: The result of the request is too large to store. Make it smaller.
+             * @description - `body_too_large`: The body is too large. Send less, or two batches.
+             *     - `too_large_to_store`: This is too large to store. Make it smaller.
              */
             413: {
                 headers: {
@@ -7016,7 +7016,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `refused_by_store`: The result of the request can never be stored. Change it: sending it again fails again. */
+            /** @description - `refused_by_store`: The database refuses this content. Change it: the same request fails again. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -7026,8 +7026,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
-             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait the seconds in Retry-After.
+             *     - `overloaded`: The service is busy. Nothing was done: wait the seconds in Retry-After, then try again.
              */
             429: {
                 headers: {
@@ -7048,7 +7048,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            /** @description - `internal`: The service failed. Repeat the call if that is safe; if it fails again, report the errorId. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -7057,7 +7057,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged. */
+            /** @description - `unavailable`: A service that this call needs is down. Nothing was accepted; send the request again, unchanged. */
             503: {
                 headers: {
                     /** @description Whole seconds to wait. */
@@ -7121,17 +7121,17 @@ export interface operations {
             };
             /**
              * @description - `missing_tenant`: The header X-Tenant-Id is missing.
-             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice. Send it once.
              *     - `missing_api_key`: The header X-Api-Key is missing.
-             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice. Send it once.
              *     - `missing_user`: The header X-User is missing.
-             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
+             *     - `invalid_user`: X-User must be given once, as 64 lower-case hex digits. Never send the id itself.
              *     - `invalid_limit`: limit must be a whole number in the range that `detail` names.
              *     - `invalid_cursor`: The cursor is not valid, or belongs to another user. Start again without it.
-             *     - `malformed_request`: The request is not valid HTTP.
-             *     - `malformed_header`: A header is not valid text.
-             *     - `malformed_path`: The path is not valid text.
-             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
+             *     - `malformed_request`: The request is not valid HTTP. Check the client.
+             *     - `malformed_header`: A header has characters that HTTP does not allow.
+             *     - `malformed_path`: The path is not valid UTF-8 or percent-encoding.
+             *     - `malformed_body`: The body was cut off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -7142,7 +7142,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
+             * @description - `unauthorized`: The tenant id or its key is wrong. Check both: the answer does not say which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
              *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
@@ -7169,7 +7169,7 @@ export interface operations {
             };
             /**
              * @description - `story_not_found`: The story does not exist, or this viewer cannot see it.
-             *     - `not_found`: This tenant has nothing of this id.
+             *     - `not_found`: This tenant has nothing with this id.
              */
             404: {
                 headers: {
@@ -7189,8 +7189,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
-             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait the seconds in Retry-After.
+             *     - `overloaded`: The service is busy. Nothing was done: wait the seconds in Retry-After, then try again.
              */
             429: {
                 headers: {
@@ -7211,7 +7211,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            /** @description - `internal`: The service failed. Repeat the call if that is safe; if it fails again, report the errorId. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -7220,7 +7220,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged. */
+            /** @description - `unavailable`: A service that this call needs is down. Nothing was accepted; send the request again, unchanged. */
             503: {
                 headers: {
                     /** @description Whole seconds to wait. */
@@ -7286,15 +7286,15 @@ export interface operations {
             };
             /**
              * @description - `missing_tenant`: The header X-Tenant-Id is missing.
-             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice. Send it once.
              *     - `missing_api_key`: The header X-Api-Key is missing.
-             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice. Send it once.
              *     - `missing_user`: The header X-User is missing.
-             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `malformed_request`: The request is not valid HTTP.
-             *     - `malformed_header`: A header is not valid text.
-             *     - `malformed_path`: The path is not valid text.
-             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
+             *     - `invalid_user`: X-User must be given once, as 64 lower-case hex digits. Never send the id itself.
+             *     - `malformed_request`: The request is not valid HTTP. Check the client.
+             *     - `malformed_header`: A header has characters that HTTP does not allow.
+             *     - `malformed_path`: The path is not valid UTF-8 or percent-encoding.
+             *     - `malformed_body`: The body was cut off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -7305,7 +7305,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
+             * @description - `unauthorized`: The tenant id or its key is wrong. Check both: the answer does not say which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
              *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
@@ -7330,7 +7330,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `not_found`: This tenant has nothing of this id. */
+            /** @description - `not_found`: This tenant has nothing with this id. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -7349,8 +7349,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
-             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait the seconds in Retry-After.
+             *     - `overloaded`: The service is busy. Nothing was done: wait the seconds in Retry-After, then try again.
              */
             429: {
                 headers: {
@@ -7371,7 +7371,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            /** @description - `internal`: The service failed. Repeat the call if that is safe; if it fails again, report the errorId. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -7380,7 +7380,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged. */
+            /** @description - `unavailable`: A service that this call needs is down. Nothing was accepted; send the request again, unchanged. */
             503: {
                 headers: {
                     /** @description Whole seconds to wait. */
@@ -7440,16 +7440,16 @@ export interface operations {
             };
             /**
              * @description - `missing_tenant`: The header X-Tenant-Id is missing.
-             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice. Send it once.
              *     - `missing_api_key`: The header X-Api-Key is missing.
-             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice. Send it once.
              *     - `missing_user`: The header X-User is missing.
-             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `invalid_after`: after must be the `next` of an earlier answer. Start again without it.
-             *     - `malformed_request`: The request is not valid HTTP.
-             *     - `malformed_header`: A header is not valid text.
-             *     - `malformed_path`: The path is not valid text.
-             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
+             *     - `invalid_user`: X-User must be given once, as 64 lower-case hex digits. Never send the id itself.
+             *     - `invalid_after`: after must be the value of `next` from an earlier response. Start again without it.
+             *     - `malformed_request`: The request is not valid HTTP. Check the client.
+             *     - `malformed_header`: A header has characters that HTTP does not allow.
+             *     - `malformed_path`: The path is not valid UTF-8 or percent-encoding.
+             *     - `malformed_body`: The body was cut off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -7460,7 +7460,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
+             * @description - `unauthorized`: The tenant id or its key is wrong. Check both: the answer does not say which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
              *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
@@ -7485,7 +7485,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `not_found`: This tenant has nothing of this id. */
+            /** @description - `not_found`: This tenant has nothing with this id. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -7504,8 +7504,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
-             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait the seconds in Retry-After.
+             *     - `overloaded`: The service is busy. Nothing was done: wait the seconds in Retry-After, then try again.
              */
             429: {
                 headers: {
@@ -7526,7 +7526,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            /** @description - `internal`: The service failed. Repeat the call if that is safe; if it fails again, report the errorId. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -7535,7 +7535,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged. */
+            /** @description - `unavailable`: A service that this call needs is down. Nothing was accepted; send the request again, unchanged. */
             503: {
                 headers: {
                     /** @description Whole seconds to wait. */
@@ -7581,19 +7581,19 @@ export interface operations {
             };
             /**
              * @description - `missing_tenant`: The header X-Tenant-Id is missing.
-             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice. Send it once.
              *     - `missing_api_key`: The header X-Api-Key is missing.
-             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice. Send it once.
              *     - `missing_user`: The header X-User is missing.
-             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `invalid_json`: The body is not JSON, or nested too deeply.
+             *     - `invalid_user`: X-User must be given once, as 64 lower-case hex digits. Never send the id itself.
+             *     - `invalid_json`: The body is not valid JSON, or it is nested too deeply.
              *     - `invalid_body`: The body is not a JSON object.
-             *     - `invalid_report`: The reason must be one of the six in `detail`, the text short and readable.
-             *     - `invalid_content_encoding`: The body does not match its Content-Encoding: it is not gzip, cut off, or has bytes behind it.
-             *     - `malformed_request`: The request is not valid HTTP.
-             *     - `malformed_header`: A header is not valid text.
-             *     - `malformed_path`: The path is not valid text.
-             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
+             *     - `invalid_report`: reason must be one of the six that `detail` names, and text short and readable.
+             *     - `invalid_content_encoding`: The body does not match its Content-Encoding: it is not gzip, is cut off, or has bytes after its end.
+             *     - `malformed_request`: The request is not valid HTTP. Check the client.
+             *     - `malformed_header`: A header has characters that HTTP does not allow.
+             *     - `malformed_path`: The path is not valid UTF-8 or percent-encoding.
+             *     - `malformed_body`: The body was cut off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -7604,7 +7604,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
+             * @description - `unauthorized`: The tenant id or its key is wrong. Check both: the answer does not say which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
              *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
@@ -7631,7 +7631,7 @@ export interface operations {
             };
             /**
              * @description - `story_not_found`: The story does not exist, or this viewer cannot see it.
-             *     - `not_found`: This tenant has nothing of this id.
+             *     - `not_found`: This tenant has nothing with this id.
              */
             404: {
                 headers: {
@@ -7642,8 +7642,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `body_too_large`: The body is too large. Send two batches.
-             *     - `too_large_to_store`: The result of the request is too large to store. Make it smaller.
+             * @description - `body_too_large`: The body is too large. Send less, or two batches.
+             *     - `too_large_to_store`: This is too large to store. Make it smaller.
              */
             413: {
                 headers: {
@@ -7674,7 +7674,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `refused_by_store`: The result of the request can never be stored. Change it: sending it again fails again. */
+            /** @description - `refused_by_store`: The database refuses this content. Change it: the same request fails again. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -7684,8 +7684,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
-             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait the seconds in Retry-After.
+             *     - `overloaded`: The service is busy. Nothing was done: wait the seconds in Retry-After, then try again.
              */
             429: {
                 headers: {
@@ -7706,7 +7706,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            /** @description - `internal`: The service failed. Repeat the call if that is safe; if it fails again, report the errorId. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -7715,7 +7715,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged. */
+            /** @description - `unavailable`: A service that this call needs is down. Nothing was accepted; send the request again, unchanged. */
             503: {
                 headers: {
                     /** @description Whole seconds to wait. */
@@ -7763,15 +7763,15 @@ export interface operations {
             };
             /**
              * @description - `missing_tenant`: The header X-Tenant-Id is missing.
-             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice. Send it once.
              *     - `missing_api_key`: The header X-Api-Key is missing.
-             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice. Send it once.
              *     - `missing_user`: The header X-User is missing.
-             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `malformed_request`: The request is not valid HTTP.
-             *     - `malformed_header`: A header is not valid text.
-             *     - `malformed_path`: The path is not valid text.
-             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
+             *     - `invalid_user`: X-User must be given once, as 64 lower-case hex digits. Never send the id itself.
+             *     - `malformed_request`: The request is not valid HTTP. Check the client.
+             *     - `malformed_header`: A header has characters that HTTP does not allow.
+             *     - `malformed_path`: The path is not valid UTF-8 or percent-encoding.
+             *     - `malformed_body`: The body was cut off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -7782,7 +7782,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
+             * @description - `unauthorized`: The tenant id or its key is wrong. Check both: the answer does not say which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
              *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
@@ -7807,7 +7807,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `not_found`: This tenant has nothing of this id. */
+            /** @description - `not_found`: This tenant has nothing with this id. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -7826,8 +7826,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
-             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait the seconds in Retry-After.
+             *     - `overloaded`: The service is busy. Nothing was done: wait the seconds in Retry-After, then try again.
              */
             429: {
                 headers: {
@@ -7848,7 +7848,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            /** @description - `internal`: The service failed. Repeat the call if that is safe; if it fails again, report the errorId. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -7857,7 +7857,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged. */
+            /** @description - `unavailable`: A service that this call needs is down. Nothing was accepted; send the request again, unchanged. */
             503: {
                 headers: {
                     /** @description Whole seconds to wait. */
@@ -7914,18 +7914,18 @@ export interface operations {
             };
             /**
              * @description - `missing_tenant`: The header X-Tenant-Id is missing.
-             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice. Send it once.
              *     - `missing_api_key`: The header X-Api-Key is missing.
-             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice. Send it once.
              *     - `missing_user`: The header X-User is missing.
-             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `invalid_content_encoding`: The body does not match its Content-Encoding: it is not gzip, cut off, or has bytes behind it.
-             *     - `invalid_json`: The body is not JSON, or nested too deeply.
+             *     - `invalid_user`: X-User must be given once, as 64 lower-case hex digits. Never send the id itself.
+             *     - `invalid_content_encoding`: The body does not match its Content-Encoding: it is not gzip, is cut off, or has bytes after its end.
+             *     - `invalid_json`: The body is not valid JSON, or it is nested too deeply.
              *     - `invalid_upload`: purpose, contentType or length is not valid. `detail` shows the form.
-             *     - `malformed_request`: The request is not valid HTTP.
-             *     - `malformed_header`: A header is not valid text.
-             *     - `malformed_path`: The path is not valid text.
-             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
+             *     - `malformed_request`: The request is not valid HTTP. Check the client.
+             *     - `malformed_header`: A header has characters that HTTP does not allow.
+             *     - `malformed_path`: The path is not valid UTF-8 or percent-encoding.
+             *     - `malformed_body`: The body was cut off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -7936,7 +7936,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
+             * @description - `unauthorized`: The tenant id or its key is wrong. Check both: the answer does not say which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
              *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
@@ -7961,7 +7961,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `not_found`: This tenant has nothing of this id. */
+            /** @description - `not_found`: This tenant has nothing with this id. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -7971,8 +7971,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `body_too_large`: The body is too large. Send two batches.
-             *     - `too_large_to_store`: The result of the request is too large to store. Make it smaller.
+             * @description - `body_too_large`: The body is too large. Send less, or two batches.
+             *     - `too_large_to_store`: This is too large to store. Make it smaller.
              *     - `media_too_large`: The file is too large for its type. `detail` says how large it can be.
              */
             413: {
@@ -8005,7 +8005,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `refused_by_store`: The result of the request can never be stored. Change it: sending it again fails again. */
+            /** @description - `refused_by_store`: The database refuses this content. Change it: the same request fails again. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -8015,9 +8015,9 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
-             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
-             *     - `too_many_uploads`: The user has too many uploads this hour, today, or open. Wait as Retry-After says.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait the seconds in Retry-After.
+             *     - `overloaded`: The service is busy. Nothing was done: wait the seconds in Retry-After, then try again.
+             *     - `too_many_uploads`: The user started too many uploads this hour or today, or has too many open. Wait the seconds in Retry-After.
              */
             429: {
                 headers: {
@@ -8038,7 +8038,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            /** @description - `internal`: The service failed. Repeat the call if that is safe; if it fails again, report the errorId. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -8048,8 +8048,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `clock_wrong`: The instance's clock is wrong. Nothing was accepted; send it again, unchanged.
-             *     - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged.
+             * @description - `clock_wrong`: The clock of this server instance is wrong. Nothing was accepted; send the request again, unchanged.
+             *     - `unavailable`: A service that this call needs is down. Nothing was accepted; send the request again, unchanged.
              */
             503: {
                 headers: {
@@ -8101,15 +8101,15 @@ export interface operations {
             };
             /**
              * @description - `missing_tenant`: The header X-Tenant-Id is missing.
-             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice. Send it once.
              *     - `missing_api_key`: The header X-Api-Key is missing.
-             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice. Send it once.
              *     - `missing_user`: The header X-User is missing.
-             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `malformed_request`: The request is not valid HTTP.
-             *     - `malformed_header`: A header is not valid text.
-             *     - `malformed_path`: The path is not valid text.
-             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
+             *     - `invalid_user`: X-User must be given once, as 64 lower-case hex digits. Never send the id itself.
+             *     - `malformed_request`: The request is not valid HTTP. Check the client.
+             *     - `malformed_header`: A header has characters that HTTP does not allow.
+             *     - `malformed_path`: The path is not valid UTF-8 or percent-encoding.
+             *     - `malformed_body`: The body was cut off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -8120,7 +8120,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
+             * @description - `unauthorized`: The tenant id or its key is wrong. Check both: the answer does not say which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
              *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
@@ -8146,8 +8146,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `upload_not_found`: This user has no upload of this id.
-             *     - `not_found`: This tenant has nothing of this id.
+             * @description - `upload_not_found`: This user has no upload with this id.
+             *     - `not_found`: This tenant has nothing with this id.
              */
             404: {
                 headers: {
@@ -8157,7 +8157,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `upload_missing`: The upload's link has not stored a file yet. Store it, then complete. */
+            /** @description - `upload_missing`: No file has been uploaded to this upload's link yet. Upload the file, then complete. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -8166,7 +8166,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `upload_expired`: The upload was not completed in time, and its file is deleted. Start another one. */
+            /** @description - `upload_expired`: The upload was not completed in time, so its file was deleted. Start another upload. */
             410: {
                 headers: {
                     [name: string]: unknown;
@@ -8184,7 +8184,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `media_refused`: The file is larger than its ticket says, or of another type. It is deleted: start another upload. */
+            /** @description - `media_refused`: The file is larger than its ticket allows, or of another type, so it was deleted. Start another upload. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -8194,8 +8194,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
-             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait the seconds in Retry-After.
+             *     - `overloaded`: The service is busy. Nothing was done: wait the seconds in Retry-After, then try again.
              */
             429: {
                 headers: {
@@ -8216,7 +8216,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            /** @description - `internal`: The service failed. Repeat the call if that is safe; if it fails again, report the errorId. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -8226,8 +8226,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `clock_wrong`: The instance's clock is wrong. Nothing was accepted; send it again, unchanged.
-             *     - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged.
+             * @description - `clock_wrong`: The clock of this server instance is wrong. Nothing was accepted; send the request again, unchanged.
+             *     - `unavailable`: A service that this call needs is down. Nothing was accepted; send the request again, unchanged.
              */
             503: {
                 headers: {
@@ -8269,15 +8269,15 @@ export interface operations {
             };
             /**
              * @description - `missing_tenant`: The header X-Tenant-Id is missing.
-             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice. Send it once.
              *     - `missing_api_key`: The header X-Api-Key is missing.
-             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice. Send it once.
              *     - `missing_user`: The header X-User is missing.
-             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `malformed_request`: The request is not valid HTTP.
-             *     - `malformed_header`: A header is not valid text.
-             *     - `malformed_path`: The path is not valid text.
-             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
+             *     - `invalid_user`: X-User must be given once, as 64 lower-case hex digits. Never send the id itself.
+             *     - `malformed_request`: The request is not valid HTTP. Check the client.
+             *     - `malformed_header`: A header has characters that HTTP does not allow.
+             *     - `malformed_path`: The path is not valid UTF-8 or percent-encoding.
+             *     - `malformed_body`: The body was cut off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -8288,7 +8288,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
+             * @description - `unauthorized`: The tenant id or its key is wrong. Check both: the answer does not say which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
              *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
@@ -8332,8 +8332,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
-             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait the seconds in Retry-After.
+             *     - `overloaded`: The service is busy. Nothing was done: wait the seconds in Retry-After, then try again.
              */
             429: {
                 headers: {
@@ -8354,7 +8354,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            /** @description - `internal`: The service failed. Repeat the call if that is safe; if it fails again, report the errorId. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -8363,7 +8363,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged. */
+            /** @description - `unavailable`: A service that this call needs is down. Nothing was accepted; send the request again, unchanged. */
             503: {
                 headers: {
                     /** @description Whole seconds to wait. */
@@ -8422,15 +8422,15 @@ export interface operations {
             };
             /**
              * @description - `missing_tenant`: The header X-Tenant-Id is missing.
-             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice. Send it once.
              *     - `missing_api_key`: The header X-Api-Key is missing.
-             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice. Send it once.
              *     - `missing_user`: The header X-User is missing.
-             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `malformed_request`: The request is not valid HTTP.
-             *     - `malformed_header`: A header is not valid text.
-             *     - `malformed_path`: The path is not valid text.
-             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
+             *     - `invalid_user`: X-User must be given once, as 64 lower-case hex digits. Never send the id itself.
+             *     - `malformed_request`: The request is not valid HTTP. Check the client.
+             *     - `malformed_header`: A header has characters that HTTP does not allow.
+             *     - `malformed_path`: The path is not valid UTF-8 or percent-encoding.
+             *     - `malformed_body`: The body was cut off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -8441,7 +8441,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
+             * @description - `unauthorized`: The tenant id or its key is wrong. Check both: the answer does not say which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
              *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
@@ -8476,8 +8476,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
-             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait the seconds in Retry-After.
+             *     - `overloaded`: The service is busy. Nothing was done: wait the seconds in Retry-After, then try again.
              */
             429: {
                 headers: {
@@ -8498,7 +8498,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            /** @description - `internal`: The service failed. Repeat the call if that is safe; if it fails again, report the errorId. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -8508,8 +8508,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `clock_wrong`: The instance's clock is wrong. Nothing was accepted; send it again, unchanged.
-             *     - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged.
+             * @description - `clock_wrong`: The clock of this server instance is wrong. Nothing was accepted; send the request again, unchanged.
+             *     - `unavailable`: A service that this call needs is down. Nothing was accepted; send the request again, unchanged.
              */
             503: {
                 headers: {
