@@ -50,6 +50,7 @@ from shared.adapters.documents.port import (
 from shared.adapters.retry import retry
 from shared.domain.formats import SLUG, Format
 from shared.web.endpoint import BASE_HEADERS, json_response
+from shared.web.http_response import HttpResponse
 from shared.web.problems import Problem, bad_request
 
 Refresh = Callable[[str], Awaitable[object]]
@@ -190,7 +191,7 @@ def with_etag(view: BaseModel, document: Document, status: int = 200) -> func.Ht
 
 def no_content() -> func.HttpResponse:
     """204."""
-    return func.HttpResponse(status_code=204, headers={**BASE_HEADERS, "Cache-Control": "no-store"})
+    return HttpResponse(status_code=204, headers={**BASE_HEADERS, "Cache-Control": "no-store"})
 
 
 def reason_of(payload: Mapping[str, Any]) -> str | None:

@@ -29,6 +29,7 @@ from shared.web.admission import Kind, Limits
 from shared.web.compression import GZIP, least_bytes
 from shared.web.declaration import Parameter, Response
 from shared.web.endpoint import BASE_HEADERS, JSON, Call, Edge, as_json, endpoint, not_modified
+from shared.web.http_response import HttpResponse
 from shared.web.openapi import X_PERSONALIZATION, X_USER, X_USER_TOKEN
 from shared.web.problem_codes import USER
 
@@ -208,7 +209,7 @@ class FeedApi:
             body, compressed = page.encoded(catalog, least_bytes(headers))
             if compressed:
                 sent |= GZIP
-            response = func.HttpResponse(body, status_code=200, headers=sent, mimetype=JSON)
+            response = HttpResponse(body, status_code=200, headers=sent, mimetype=JSON)
         self._record(call, query, page, stages)
         return response
 
@@ -308,7 +309,7 @@ class FeedApi:
             "ETag": found.etag(call.user_key, call.now, query.include),
             "Cache-Control": CACHE_CONTROL[True],
         }
-        return not_modified(call.request, sent, JSON) or func.HttpResponse(body, headers=sent, mimetype=JSON)
+        return not_modified(call.request, sent, JSON) or HttpResponse(body, headers=sent, mimetype=JSON)
 
     @endpoint(
         "GET",
@@ -347,4 +348,4 @@ class FeedApi:
             "ETag": f'W/"{digest.hexdigest()}"',
             "Cache-Control": f"private, max-age={CONFIG_MAX_AGE_SECONDS}",
         }
-        return not_modified(call.request, sent, JSON) or func.HttpResponse(body, headers=sent, mimetype=JSON)
+        return not_modified(call.request, sent, JSON) or HttpResponse(body, headers=sent, mimetype=JSON)

@@ -24,6 +24,7 @@ from shared.web.admission import Kind, Limits
 from shared.web.compression import GZIP, gzipped, least_bytes
 from shared.web.declaration import Parameter, Response
 from shared.web.endpoint import BASE_HEADERS, JSON, Call, Edge, endpoint, not_modified
+from shared.web.http_response import HttpResponse
 from shared.web.openapi import X_PERSONALIZATION, X_USER, X_USER_TOKEN
 from shared.web.problem_codes import USER
 
@@ -107,4 +108,4 @@ class SimilarApi:
         body = page.body()
         if len(body) >= least_bytes(call.headers):
             body, sent = gzipped(body), sent | GZIP
-        return func.HttpResponse(body, status_code=200, headers=sent, mimetype=JSON)
+        return HttpResponse(body, status_code=200, headers=sent, mimetype=JSON)

@@ -23,6 +23,7 @@ from local.page_files import MEDIA_TYPES, page_file
 from shared.adapters.flags.evaluation import FLAGS, PERSONALIZED_FEED
 from shared.web.declaration import Parameter, Response
 from shared.web.endpoint import JSON, Call, Edge, endpoint
+from shared.web.http_response import HttpResponse
 from shared.web.problems import bad_request
 
 FOLDER = Path(__file__).parent / "front"
@@ -100,7 +101,7 @@ class FrontDoorApi:
 
     def _state(self, flag: str) -> func.HttpResponse:
         on = bool(self._app.flags.state().get(flag))
-        return func.HttpResponse(orjson.dumps({"on": on}), headers={"Cache-Control": "no-store"}, mimetype=JSON)
+        return HttpResponse(orjson.dumps({"on": on}), headers={"Cache-Control": "no-store"}, mimetype=JSON)
 
     def _file(self, name: str, request: func.HttpRequest) -> func.HttpResponse:
         return page_file(self._files, name, request)

@@ -12,6 +12,7 @@ import azure.functions as func
 from shared.observability.metrics import Telemetry, render_prometheus
 from shared.web.declaration import Parameter, Response
 from shared.web.endpoint import Call, Edge, endpoint
+from shared.web.http_response import HttpResponse
 from shared.web.problems import Problem
 
 
@@ -35,8 +36,8 @@ class OperatorsApi:
     async def get_metrics(self, call: Call) -> func.HttpResponse:
         """Every metric."""
         refuse_other_origins(call.headers)
-        return func.HttpResponse(
-            render_prometheus(self._telemetry),
+        return HttpResponse(
+            render_prometheus(self._telemetry).encode(),
             headers={"Cache-Control": "no-store"},
             mimetype="text/plain; version=0.0.4",
         )
@@ -59,7 +60,7 @@ class OperatorsApi:
             await self._run_timer(call.request.route_params["name"])
         except KeyError:
             raise Problem(404, "not_found", "No timer function has that name.") from None
-        return func.HttpResponse(status_code=202)
+        return HttpResponse(status_code=202)
 
 
 def refuse_other_origins(headers: Mapping[str, str]) -> None:

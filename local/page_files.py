@@ -9,6 +9,7 @@ from pathlib import Path
 import azure.functions as func
 
 from shared.web.endpoint import BASE_HEADERS, JSON, not_modified
+from shared.web.http_response import HttpResponse
 from shared.web.problems import Problem
 from shared.web.static_files import SECURITY_HEADERS, TYPES
 
@@ -31,4 +32,4 @@ def page_file(files: Mapping[str, bytes], name: str, request: func.HttpRequest) 
         raise Problem(404, "not_found", "There is no such file.")
     media_type = MEDIA_TYPES[Path(name).suffix]
     headers = {**HEADERS, "ETag": f'W/"{blake2b(body, digest_size=12).hexdigest()}"'}
-    return not_modified(request, headers, media_type) or func.HttpResponse(body, headers=headers, mimetype=media_type)
+    return not_modified(request, headers, media_type) or HttpResponse(body, headers=headers, mimetype=media_type)

@@ -16,6 +16,7 @@ from shared.web.authentication import consented
 from shared.web.bodies import read_object
 from shared.web.declaration import Body, Parameter, Response
 from shared.web.endpoint import BASE_HEADERS, Call, Edge, json_response
+from shared.web.http_response import HttpResponse
 from shared.web.openapi import X_PERSONALIZATION
 from shared.web.problems import Problem, bad_request
 from shared.web.social_endpoint import MAX_BODY_BYTES, PRIVATE, social_endpoint
@@ -333,4 +334,4 @@ class ActivityApi:
 
 
 def _done() -> func.HttpResponse:
-    return func.HttpResponse(status_code=204, headers={**BASE_HEADERS, "Cache-Control": PRIVATE})
+    return HttpResponse(status_code=204, headers={**BASE_HEADERS, "Cache-Control": PRIVATE})

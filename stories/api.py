@@ -16,6 +16,7 @@ from shared.web.admission import Kind, Limits
 from shared.web.bodies import read_object
 from shared.web.declaration import Body, Parameter, Response
 from shared.web.endpoint import BASE_HEADERS, Call, Edge, json_response
+from shared.web.http_response import HttpResponse
 from shared.web.list_cursor import CURSOR
 from shared.web.openapi import X_PERSONALIZATION
 from shared.web.problems import bad_request, clock_wrong
@@ -240,7 +241,7 @@ class StoriesApi:
         with self._limits.admit(Kind.SOCIAL, call.tenant, call.user_key):
             story = await self._looking.own_story(call)
             await self._end(call.tenant.id, story, call.now)
-        return func.HttpResponse(status_code=204, headers={**BASE_HEADERS, "Cache-Control": PRIVATE})
+        return HttpResponse(status_code=204, headers={**BASE_HEADERS, "Cache-Control": PRIVATE})
 
     async def _end(self, tenant_id: str, story: Story, now: float) -> None:
         if story.media is not None:

@@ -11,6 +11,7 @@ from shared.web.admission import Kind
 from shared.web.bodies import read_object
 from shared.web.declaration import Body, Response
 from shared.web.endpoint import BASE_HEADERS, Call, Edge
+from shared.web.http_response import HttpResponse
 from shared.web.problems import Problem
 from shared.web.social_endpoint import MAX_BODY_BYTES, PRIVATE, social_endpoint
 from stories.moderation import Moderation, read_report
@@ -63,4 +64,4 @@ class ReportsApi:
                         self._telemetry.count("story_reports", tenant.id, reason)
                         log_event(log, logging.INFO, "story_reported", tenant=tenant.id, reason=reason)
                     await self._moderation.settle(tenant.id, story.id, tenant.story_hold_reports, call.now)
-        return func.HttpResponse(status_code=202, headers={**BASE_HEADERS, "Cache-Control": PRIVATE})
+        return HttpResponse(status_code=202, headers={**BASE_HEADERS, "Cache-Control": PRIVATE})

@@ -10,6 +10,7 @@ from shared.web.admission import Kind, Limits
 from shared.web.bodies import read_object
 from shared.web.declaration import Body, Response
 from shared.web.endpoint import BASE_HEADERS, Call, Edge, endpoint, json_response
+from shared.web.http_response import HttpResponse
 from shared.web.problems import Problem, bad_request
 from shared.web.social_endpoint import MAX_BODY_BYTES, PRIVATE, social_endpoint
 from stories.graph import Graph
@@ -257,4 +258,4 @@ class PeopleApi:
 
 
 def _done() -> func.HttpResponse:
-    return func.HttpResponse(status_code=204, headers={**BASE_HEADERS, "Cache-Control": PRIVATE})
+    return HttpResponse(status_code=204, headers={**BASE_HEADERS, "Cache-Control": PRIVATE})

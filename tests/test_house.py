@@ -68,7 +68,7 @@ CHOOSES_MACHINE_CODE = "ranking/compiled.py"
 """It looks for the extension module of the deployment package, at import only."""
 
 KNOWS_FUNCTIONS = re.compile(
-    r"function_app\.py|shared/web/(bodies|compression|endpoint|static_files|status)\.py|local/[a-z_]+\.py|(feed|events|media|privacy)/((lists|similar)_)?api\.py|stories/([a-z]+_)?api\.py"
+    r"function_app\.py|shared/web/(bodies|compression|endpoint|http_response|static_files|status)\.py|local/[a-z_]+\.py|(feed|events|media|privacy)/((lists|similar)_)?api\.py|stories/([a-z]+_)?api\.py"
     r"|cms/(request|documents|audit|[a-z]+/[a-z_]+)\.py"
 )
 """Where `azure.functions` may be imported: the modules that hold endpoints, and what stands around them."""

@@ -18,6 +18,7 @@ from shared.domain.media_ticket import TICKET_SECONDS, hosts_of_ticket, sign_tic
 from shared.domain.records import Tenant
 from shared.web.declaration import Response
 from shared.web.endpoint import BASE_HEADERS, Edge, endpoint, json_response
+from shared.web.http_response import HttpResponse
 from shared.web.problems import Problem
 from shared.web.responses import Time, View
 from shared.web.static_files import SECURITY_HEADERS, TYPES, StaticFiles, policy_with
@@ -78,7 +79,7 @@ class StudioApi:
         page = self._files.text(PAGE).replace(_NO_HOSTS, _NO_HOSTS.replace('""', f'"{" ".join(hosts)}"'))
         headers = {**BASE_HEADERS, **SECURITY_HEADERS, "Cache-Control": "no-store"}
         headers["Content-Security-Policy"] = policy_with(hosts)
-        return func.HttpResponse(page, headers=headers, mimetype=TYPES[Path(PAGE).suffix])
+        return HttpResponse(page.encode(), headers=headers, mimetype=TYPES[Path(PAGE).suffix])
 
     @endpoint(
         "GET",

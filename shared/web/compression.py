@@ -16,6 +16,8 @@ from functools import lru_cache
 import azure.functions as func
 from isal import isal_zlib
 
+from shared.web.http_response import HttpResponse
+
 LEAST_BYTES = 1_024
 """Smaller bodies fit into one packet uncompressed."""
 GZIP = {"Content-Encoding": "gzip"}
@@ -108,10 +110,9 @@ async def encoded(response: func.HttpResponse, headers: Mapping[str, str]) -> fu
     if not response.mimetype.startswith(COMPRESSED_TYPES):
         return response
     packed = gzipped(body) if len(body) < BESIDE_BYTES else await asyncio.to_thread(gzipped, body)
-    return func.HttpResponse(
+    return HttpResponse(
         packed,
         status_code=response.status_code,
-        headers={**dict(response.headers), **GZIP},
+        headers={**response.headers, **GZIP},
         mimetype=response.mimetype,
-        charset=response.charset,
     )

@@ -29,6 +29,7 @@ from shared.web.authentication import Authenticator, Caller
 from shared.web.compression import encoded
 from shared.web.cors import Cors
 from shared.web.declaration import Body, Endpoint, Parameter, Response
+from shared.web.http_response import HttpResponse
 from shared.web.problems import Problem, unavailable
 from shared.web.user_tokens import UserTokens, missing_user_token
 
@@ -146,7 +147,7 @@ def _function(declared: Endpoint, provider: Provider) -> Callable[[func.HttpRequ
         async def function(req: func.HttpRequest) -> func.HttpResponse:
             response: func.HttpResponse = await declared.handler(await provider(), req)
             response = await encoded(response, headers_of(req))
-            response.headers.add("Vary", declared.vary)
+            response.headers["Vary"] = declared.vary
             return response
     else:
 
@@ -198,9 +199,10 @@ class Edge:
         name, headers, telemetry = declared.name, headers_of(request), self._telemetry
         token = current_trace.set(trace_of(headers.get("traceparent")))
         origin: str | None = headers.get("origin")
+        response: func.HttpResponse
         try:
             if request.method == "OPTIONS":
-                response = func.HttpResponse(status_code=204, headers=self._cors.preflight(origin))
+                response = HttpResponse(status_code=204, headers=self._cors.preflight(origin))
             else:
                 response = await self._served(declared, name, api, request, started)
         finally:
@@ -209,7 +211,7 @@ class Edge:
             response = await encoded(response, headers)
         vary = self._cors.vary(declared.vary)
         if vary:
-            response.headers.add("Vary", vary)  # no handler sets `Vary`, and a check would be slow
+            response.headers["Vary"] = vary
         self._cors.mark(response.headers, origin)
         telemetry.count("http_requests", name, _CLASSES.get(response.status_code // 100, "other"))
         telemetry.observe("http_duration_ms", (time.perf_counter() - started) * 1000, name)
@@ -326,7 +328,7 @@ class Edge:
         }
         if problem.errors:
             body["errors"] = list(problem.errors)
-        return func.HttpResponse(orjson.dumps(body), status_code=problem.status, headers=headers, mimetype=PROBLEM_JSON)
+        return HttpResponse(orjson.dumps(body), status_code=problem.status, headers=headers, mimetype=PROBLEM_JSON)
 
 
 def _no_such_route() -> Problem:
@@ -359,7 +361,7 @@ def json_response(
     body: BaseModel | bytes, status: int = 200, headers: Mapping[str, str] | None = None, *, cache: str = "no-store"
 ) -> func.HttpResponse:
     """Return a JSON response from a response model, or from encoded bytes."""
-    return func.HttpResponse(
+    return HttpResponse(
         body if isinstance(body, bytes) else as_json(body),
         status_code=status,
         headers={**BASE_HEADERS, "Cache-Control": cache, **(headers or {})},
@@ -379,7 +381,7 @@ def not_modified(request: func.HttpRequest, headers: Mapping[str, str], media_ty
     """
     if not matches_etag(headers_of(request).get("if-none-match"), headers["ETag"]):
         return None
-    return func.HttpResponse(b"", status_code=304, headers=headers, mimetype=media_type)
+    return HttpResponse(b"", status_code=304, headers=headers, mimetype=media_type)
 
 
 def matches_etag(if_none_match: str | None, etag: str) -> bool:

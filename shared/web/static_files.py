@@ -12,6 +12,7 @@ import azure.functions as func
 from shared.domain.media_hosts import is_media_host
 from shared.web.compression import COMPRESSED_TYPES, GZIP, gzipped_once, least_bytes
 from shared.web.endpoint import BASE_HEADERS, headers_of, not_modified
+from shared.web.http_response import HttpResponse
 
 TYPES = {
     ".html": "text/html",
@@ -65,7 +66,7 @@ class StaticFiles:
             return unchanged
         if media_type.startswith(COMPRESSED_TYPES) and len(body) >= least_bytes(headers_of(request)):
             body, headers = gzipped_once(body), {**headers, **GZIP}
-        return func.HttpResponse(body, headers=headers, mimetype=media_type)
+        return HttpResponse(body, headers=headers, mimetype=media_type)
 
     def text(self, name: str) -> str:
         """Return the text of an existing file."""

@@ -13,6 +13,7 @@ from shared.web.api_reference import PAGE
 from shared.web.compression import GZIP, gzipped_once, least_bytes
 from shared.web.declaration import Parameter, Response
 from shared.web.endpoint import BASE_HEADERS, endpoint, headers_of, json_response
+from shared.web.http_response import HttpResponse
 from shared.web.openapi import ApiDocument
 from shared.web.responses import View
 from shared.web.static_files import StaticFiles
@@ -138,9 +139,7 @@ class DocumentApi:
 
     def _page_file(self, name: str, request: func.HttpRequest) -> func.HttpResponse:
         response = self._files.response(name, request, "public, max-age=300")
-        return response or func.HttpResponse(
-            b"", status_code=404, headers={**BASE_HEADERS, "Cache-Control": "no-store"}
-        )
+        return response or HttpResponse(b"", status_code=404, headers={**BASE_HEADERS, "Cache-Control": "no-store"})
 
 
 class ReadinessApi:

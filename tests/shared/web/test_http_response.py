@@ -1,0 +1,54 @@
+"""Our response type: the Functions library sends it as it would send its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import azure.functions as func
+import pytest
+from azure.functions.http import HttpResponseConverter
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.web.http_response import HttpResponse
+
+NAMES = st.text("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-", min_size=1, max_size=20)
+VALUES = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=30)
+
+
+def sent(response: func.HttpResponse) -> Any:
+    datum = HttpResponseConverter.encode(response, expected_type=None).value
+    headers = {name.lower(): each.value for name, each in datum["headers"].items()}
+    return datum["status_code"].value, headers, datum["body"].value, datum["cookies"]
+
+
+@given(
+    body=st.binary(max_size=50),
+    status=st.integers(200, 599),
+    headers=st.dictionaries(NAMES, VALUES, max_size=5).filter(
+        lambda headers: len({name.lower() for name in headers}) == len(headers) and "Set-Cookie" not in headers
+    ),
+    mimetype=st.sampled_from(["application/json", "text/plain", "text/html"]),
+)
+def test_it_is_sent_as_the_library_sends_its_own(
+    body: bytes, status: int, headers: dict[str, str], mimetype: str
+) -> None:
+    ours = HttpResponse(body, status_code=status, headers=headers, mimetype=mimetype)
+    theirs = func.HttpResponse(body, status_code=status, headers=headers, mimetype=mimetype)
+    assert sent(ours) == sent(theirs)
+
+
+@given(name=NAMES, value=VALUES)
+def test_headers_are_read_by_any_spelling(name: str, value: str) -> None:
+    headers = HttpResponse(headers={name: value}).headers
+    for spelled in (name, name.lower(), name.upper()):
+        assert headers[spelled] == headers.get(spelled) == value
+        assert spelled in headers
+
+
+def test_absent_header_is_not_there() -> None:
+    headers = HttpResponse(headers={"ETag": "x"}).headers
+    assert "Vary" not in headers
+    assert headers.get("Vary", "none") == "none"
+    with pytest.raises(KeyError):
+        headers["Vary"]
