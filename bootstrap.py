@@ -7,8 +7,6 @@ an argument, which tests and the local host use. The feature packages (`feed/`, 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import ctypes
 import logging
 import os
 import time
@@ -647,21 +645,6 @@ def _known_states(dependencies: Dependencies, clock_guard: ClockGuard) -> dict[s
     ports = {name.partition(".")[0] for name in dependencies.broken(BROKEN_SECONDS) if "." in name}
     clock = "ready" if clock_guard.trusted() else "unavailable"
     return {**dict.fromkeys(sorted(ports), "unavailable"), "clock": clock}
-
-
-M_ARENA_MAX = -8
-"""From glibc's malloc.h."""
-
-
-def use_one_heap() -> None:
-    """Limit glibc's allocator to one arena for all threads. With one arena each, memory freed by one thread is of no
-    use to the others.
-
-    The variable `MALLOC_ARENA_MAX` is read when a process starts, which on the platform is before it gets its settings.
-    If the C library does not know this option, nothing happens.
-    """
-    with contextlib.suppress(AttributeError, OSError):
-        ctypes.CDLL(None).mallopt(M_ARENA_MAX, 1)
 
 
 _current: App | None = None

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from shared.adapters import process_memory
+
+process_memory.use_one_heap()
+process_memory.pause_collection()
+
 import logging
 import os
 
@@ -24,8 +29,6 @@ from stories.apis import STORY_APIS
 
 logging.getLogger("azure").setLevel(logging.WARNING)
 logging.getLogger("azure_functions_worker").setLevel(logging.WARNING)  # a third of the CPU of a small request
-
-bootstrap.use_one_heap()
 
 LEARNERS = 4
 """With four, 120 tenants of two minutes each are done an hour after the messages are sent."""
@@ -97,3 +100,6 @@ for number in range(1, LEARNERS + 1):
 @app.timer_trigger(arg_name="timer", schedule="*/10 * * * * *")
 async def run_jobs(timer: func.TimerRequest) -> None:
     await (await bootstrap.running()).run_jobs()
+
+
+process_memory.resume_collection()

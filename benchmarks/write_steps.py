@@ -32,6 +32,7 @@ import azure.functions as func
 import orjson
 
 import bootstrap
+import function_app  # noqa: F401 (sets up the memory of the process, as an instance does)
 from benchmarks.feed_handler import GET_FEED
 from benchmarks.measuring import UNLIMITED
 from events.api import EventsApi

@@ -1,4 +1,4 @@
-"""Threads of the app share one pool of free memory, also when the variable for it came too late."""
+"""Memory of the process: one pool for all threads, and a collector that leaves alone what stays."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pytest
 PROGRAM = """
 import ctypes, sys, threading
 if sys.argv[1] == "app":
-    import bootstrap
-    bootstrap.use_one_heap()
+    from shared.adapters import process_memory
+    process_memory.use_one_heap()
 together = threading.Barrier(9)
 def work():
     kept = [bytearray(5_000) for _ in range(200)]
@@ -41,3 +41,19 @@ def test_threads_share_one_pool_of_free_memory() -> None:
 
     assert heaps("app") == 1
     assert heaps("without") > 1
+
+
+def test_the_collector_leaves_alone_what_the_imports_made() -> None:
+    program = """
+import gc
+import function_app
+assert gc.isenabled()
+assert gc.get_freeze_count() > 100_000, gc.get_freeze_count()
+assert len(gc.get_objects()) < 1_000, len(gc.get_objects())
+class Cycle: pass
+for _ in range(20_000):
+    one = Cycle()
+    one.itself = one
+assert gc.get_stats()[0]["collected"] > 0
+"""
+    subprocess.run([sys.executable, "-c", program], timeout=120, check=True)
