@@ -51,7 +51,12 @@ class Form(BaseModel):
     read_only: ClassVar[frozenset[str]] = frozenset()
 
     model_config = ConfigDict(
-        extra="forbid", strict=True, alias_generator=to_camel, str_strip_whitespace=True, allow_inf_nan=False
+        defer_build=True,
+        extra="forbid",
+        strict=True,
+        alias_generator=to_camel,
+        str_strip_whitespace=True,
+        allow_inf_nan=False,
     )
 
     @model_validator(mode="before")

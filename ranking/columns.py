@@ -44,6 +44,7 @@ class Vocabulary:
     def __init__(self) -> None:
         self.texts: list[str] = []
         self._codes: dict[int, int] = {}
+        self._code_of_text: dict[str, int] = {}
         self._ascending: tuple[NDArray[np.uint32], NDArray[np.int64]] = np.zeros(0, np.uint32), np.zeros(0, np.int64)
 
     def __len__(self) -> int:
@@ -51,9 +52,12 @@ class Vocabulary:
 
     def add(self, text: str) -> int:
         """Return the code of a text, adding it if it is new; `NO_CODE` for the empty text."""
+        code = self._code_of_text.get(text)
+        if code is not None:
+            return code
         if not text:
             return NO_CODE
-        code = self._codes.setdefault(fingerprint_of_name(text), len(self.texts))
+        code = self._code_of_text[text] = self._codes.setdefault(fingerprint_of_name(text), len(self.texts))
         if code == len(self.texts):
             self.texts.append(text)
         return code
@@ -160,6 +164,7 @@ _ROW = [
     ("episode", np.int32),
 ]
 
+_NO_TAGS = (NO_CODE,) * MAX_TAGS
 _CODES = ("category", "creator", "language", "country_set", "age_band_set", "platform_set", "series", "tags")
 """Columns of codes; -1 means none."""
 
@@ -241,25 +246,34 @@ class VideoColumns:
 
     def upsert_all(self, videos: Sequence[Video]) -> list[int]:
         """The same for several, at a fraction of the cost; returns their rows. Of two with one id the later holds."""
-        cells = [self._cells(video) for video in videos]
-        if not cells:
+        if not videos:
             return []
+        tags = [self._tag_codes(video) for video in videos]
+        cells = [self._cells(video, codes) for video, codes in zip(videos, tags, strict=True)]
         count = len(self.ids)
         rows = [self._row_for(video.id) for video in videos]
         if len(self.ids) > count:
             self._update_views()
+        at = rows[0] if len(rows) == 1 else np.array(rows)
         for (name, dtype), values in zip(_ROW, zip(*cells, strict=True), strict=True):
-            if len(rows) == 1:
-                self._full[name][rows[0]] = values[0]
-            else:
-                self._full[name][rows] = np.array(values, dtype)
-        for row, video in zip(rows, videos, strict=True):
-            self._put_tags(row, video.tags)
+            self._full[name][at] = values[0] if len(rows) == 1 else np.array(values, dtype)
+        self._full["tags"][rows] = [codes[:MAX_TAGS] + _NO_TAGS[len(codes) :] for codes in tags]
+        self.tag_width = max(self.tag_width, *[min(MAX_TAGS, len(codes)) for codes in tags])
+        for row, codes in zip(rows, tags, strict=True):
+            if len(codes) > MAX_TAGS:
+                self._further_tags[row] = codes[MAX_TAGS:]
+            elif self._further_tags:
+                self._further_tags.pop(row, None)
         self.version += 1
         return rows
 
-    def _cells(self, video: Video) -> tuple[Any, ...]:
-        """A video's values in the order of `_ROW`; those that come from its tags are put in later."""
+    def _tag_codes(self, video: Video) -> tuple[int, ...]:
+        """The codes of a video's tags, each once."""
+        return tuple(dict.fromkeys([self.tag_names.add(tag) for tag in video.tags if tag]))
+
+    def _cells(self, video: Video, tags: tuple[int, ...]) -> tuple[Any, ...]:
+        """A video's values in the order of `_ROW`; `tags` are its codes."""
+        shown = tags[:MAX_TAGS]
         return (
             fingerprint(video.id),
             key64(video.id),
@@ -276,24 +290,12 @@ class VideoColumns:
             min(10.0, max(-10.0, video.editorial_boost)),
             -1.0 if video.popularity_override is None else video.popularity_override,
             title_key(video.title),
-            0.0,
-            0,
+            1.0 / max(1, len(shown)),
+            sum({1 << (code & 63) for code in shown}),
             video.active,
             self.series_names.add(video.place.series_id),
             *video.place.order,
         )
-
-    def _put_tags(self, row: int, tags: Iterable[str]) -> None:
-        full = self._full
-        every = tuple(dict.fromkeys([self.tag_names.add(tag) for tag in tags if tag]))
-        self._further_tags.pop(row, None)
-        if len(every) > MAX_TAGS:
-            self._further_tags[row] = every[MAX_TAGS:]
-        codes = every[:MAX_TAGS]
-        self.tag_width = max(self.tag_width, len(codes))
-        full["tag_share"][row] = 1.0 / max(1, len(codes))
-        full["tag_bits"][row] = sum({1 << (code & 63) for code in codes})
-        full["tags"][row] = codes + (NO_CODE,) * (MAX_TAGS - len(codes))
 
     def remove(self, video_id: str) -> bool:
         """Remove a video; returns whether it was there."""

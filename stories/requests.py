@@ -15,7 +15,7 @@ MAX_IDS = 100
 class Sent(BaseModel):
     """A JSON object in camelCase that is sent."""
 
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, defer_build=True)
 
 
 class UserHashes(Sent):

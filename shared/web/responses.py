@@ -20,7 +20,9 @@ class View(BaseModel):
     Views have no bounds, because stored values can predate today's rules. Clients must accept additional fields.
     """
 
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, json_schema_extra=_without_defaults)
+    model_config = ConfigDict(
+        alias_generator=to_camel, populate_by_name=True, json_schema_extra=_without_defaults, defer_build=True
+    )
 
     @classmethod
     def unchecked(cls, **fields: Any) -> Self:
