@@ -1,1 +1,1 @@
-"""Promises. This package's folder stands in the root of the repository, which is how pytest finds the app."""
+"""Tests. Pytest finds the app because this package's folder stands in the root of the repository."""

@@ -1,4 +1,4 @@
-"""A bus that takes nothing while a test says so."""
+"""A bus that refuses everything while a test says so."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A document store that is slow, down or cut off when a test says so; otherwise the store it wraps."""
+"""Wraps a document store and makes it slow, unavailable or cut off when a test says so."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A document store in a dictionary, for tests of what stands on the port: no file, no thread, no wait."""
+"""A document store in a dictionary, for tests above the port: no file, thread or wait."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Parts of the app that tests take out: its functions, and further instances of its long-lived objects."""
+"""Parts of the app for tests: its functions, and further instances of its long-lived objects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ports that fail as a plan says: which calls, how, from when to when.
+"""Ports that fail by plan: which calls, how, from when to when.
 
 The kinds are what may come out of a port (`shared/adapters/answers.py`), each with and without the work being done:
 

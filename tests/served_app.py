@@ -1,4 +1,4 @@
-"""The real function app behind the local host on a real socket, with a clock tests move and a store they may break."""
+"""Serves the real function app on a socket, with a clock tests move and a store they can break."""
 
 from __future__ import annotations
 

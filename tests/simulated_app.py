@@ -1,4 +1,4 @@
-"""The app for days of simulated time, its clients, and what must be true of it once every fault is mended.
+"""Runs the app for days of simulated time with clients, then checks its state once every fault has ended.
 
 One process: its consumers under the local host's message pump, its refresh loops, its endpoints. The document store is
 in memory, the bus SQLite, blobs are files; each fails by plan (`tests/planned_faults.py`).

@@ -1,7 +1,7 @@
-"""Time that passes only when nothing is left to do: days of an app's life in seconds, the same for the same input.
+"""Simulated time: days of an app's life in seconds, the same for the same input.
 
-`SimulatedLoop` never waits: when every task sleeps, its time jumps to the first that is due. Work that would run on a
-thread runs in place, so that no time passes beside it. No sockets.
+`SimulatedLoop` never waits: when every task sleeps, its time jumps to the first that is due. Work for a thread runs in
+place, so no time passes beside it. No sockets.
 """
 
 from __future__ import annotations

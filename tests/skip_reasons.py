@@ -1,6 +1,6 @@
-"""Tests that need a program this machine lacks are left out, in so many words; where nothing may be, they fail.
+"""Tests that need a missing program are skipped with a reason; they fail where nothing may be skipped.
 
-`.ci/run` sets LEAVE_NOTHING_OUT. `tests/conftest.py` prints one line for each thing that was left out.
+`.ci/run` sets LEAVE_NOTHING_OUT. `tests/conftest.py` prints one line for each missing program.
 """
 
 from __future__ import annotations

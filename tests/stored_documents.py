@@ -1,4 +1,4 @@
-"""One of everything the app stores, written by the app itself: what `docs/data-model.md` says about it is held to this.
+"""Writes one of every document that the app stores; `docs/data-model.md` is compared with them.
 
 `python -m tests.stored_documents` prints every kind of document with its size and what Cosmos DB would charge for it.
 """

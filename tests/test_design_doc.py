@@ -1,4 +1,4 @@
-"""The design says what is so: its calls, metrics, alerts, files and commands are compared with the code.
+"""The design page matches the code: calls, metrics, alerts, files and commands.
 
 The index of decisions lists every record, and each has all its parts.
 """

@@ -1,4 +1,4 @@
-"""Rules of the structure, checked in the source: who imports whom, who knows Azure, what importing may do."""
+"""Rules of the code structure, checked in the source: imports, use of Azure SDKs, and no effects at import."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page about security names tests that exist."""
+"""The security page names existing tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Key pairs of a tenant's backend, and tokens as it would sign them."""
+"""Key pairs of a tenant's backend, and the tokens they sign."""
 
 from __future__ import annotations
 

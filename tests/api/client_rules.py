@@ -1,4 +1,4 @@
-"""Rules that make an OpenAPI document fit for client generators.
+"""Checks an OpenAPI document for constructs that break client generators.
 
 Each rule stands for a generator that crashed, for a field that became required, or for apps that would break with the
 first new value.

@@ -1,4 +1,4 @@
-"""`python -m tests.api.compare_documents OLD.json NEW.json`: what differs between two versions of the API document.
+"""`python -m tests.api.compare_documents OLD.json NEW.json` lists what changed between two API documents.
 
 Compares what a client sees: paths, methods, operation ids, scopes, parameters, status codes, problem codes, response
 headers, and every field of every body with its types, its values and whether it must be there. How a schema is written

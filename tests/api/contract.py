@@ -1,4 +1,4 @@
-"""Holds an answer of the app against the OpenAPI document: its status, its media type, its code and its shape."""
+"""Checks a response against the OpenAPI document: status, media type, problem code and schema."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Schemathesis against the served app: requests made up from the document, answers held against it.
+"""Runs Schemathesis against the served app: generates requests from the document and checks each response.
 
 `python -m tests.api.fuzzing --cases 1000` goes on for as long as you like; `make test` runs a few.
 """

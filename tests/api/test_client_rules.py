@@ -1,4 +1,4 @@
-"""The document suits client generators: rules that cost nothing to check, each with a fault that is planted."""
+"""Both OpenAPI documents pass the rules for client generators; each rule finds a planted fault."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The OpenAPI document is valid, and says what the code says: every route, every code, every limit."""
+"""The OpenAPI document is valid and lists every route, problem code and limit of the code."""
 
 from __future__ import annotations
 

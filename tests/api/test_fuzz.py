@@ -1,4 +1,4 @@
-"""Whatever is sent as a cursor, an id, a token or a batch of events: an answer below 500, and nothing of it repeated.
+"""Random cursors, ids, tokens and event batches get a response below 500 that repeats no input.
 
 The handlers are called as the host calls them, without sockets, so that many cases fit in a second.
 """

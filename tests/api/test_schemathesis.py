@@ -1,4 +1,4 @@
-"""Requests made up from the document: a bounded run, the same each time; `make fuzz` goes on for long, and afresh."""
+"""Requests generated from the API document get documented responses. The sample is fixed; `make fuzz` runs longer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The served app of the end-to-end tests."""
+"""Provides the served app of the end-to-end tests."""
 
 from tests.e2e.conftest import _no_secret_is_ever_logged, app
 

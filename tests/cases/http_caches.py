@@ -1,4 +1,4 @@
-"""HTTP caches as apps have them: each keeps answers and answers from them as its library or browser does."""
+"""HTTP caches of apps: each stores and reuses responses as its library or browser does."""
 
 from __future__ import annotations
 

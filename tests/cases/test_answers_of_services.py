@@ -1,4 +1,4 @@
-"""What clients are told, and what is kept for them, while Cosmos DB or Service Bus answer as on a bad day.
+"""Clients get the documented errors and no data is lost while Cosmos DB or Service Bus fail.
 
 The app on the real SDKs, over our test servers with a plan of faults.
 """

@@ -1,4 +1,4 @@
-"""Request bodies: what one broken element costs, compressed bodies, byte order marks."""
+"""Request bodies: one malformed element costs only itself; compression and byte order marks are handled."""
 
 from __future__ import annotations
 

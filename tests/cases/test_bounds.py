@@ -1,4 +1,4 @@
-"""What callers ask for grows no memory: hints are reduced to what a tenant names, caches have budgets in bytes."""
+"""Requests grow no cache beyond its byte budget: hints are reduced to those a tenant's rules name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pages in caches: in libraries and in a browser, a copy is shown to nobody but those it was served to."""
+"""Library and browser caches show a page only to the user it was served to."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An instance whose clock jumps or is wrong harms nobody, and a batch that says when it was sent corrects its device.
+"""An instance with a jumping or wrong clock loses and refuses nothing valid; `sentAt` corrects device clocks.
 
 Through the served app; the dates of two services are those of our test servers for App Configuration and Cosmos DB.
 """

@@ -1,4 +1,4 @@
-"""A cold instance is warm before it is ready, and what its start takes is not taken for overload."""
+"""A cold instance is warmed up before it is ready, and its start-up work does not count as overload."""
 
 from __future__ import annotations
 

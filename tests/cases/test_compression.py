@@ -1,4 +1,4 @@
-"""Compressed responses over real sockets: the same bytes, the same validators, and `Vary` for every cache."""
+"""Compressed responses over real sockets have the same content and ETag, and name `Vary` for caches."""
 
 from __future__ import annotations
 

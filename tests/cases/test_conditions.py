@@ -1,4 +1,4 @@
-"""Every call that changes or deletes something heeds `If-Match`; where it is required, none is refused."""
+"""Every changing or deleting operation checks `If-Match`; where it is required, a missing one is refused."""
 
 from __future__ import annotations
 

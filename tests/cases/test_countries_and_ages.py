@@ -1,4 +1,4 @@
-"""Age bands and countries fail closed: bands overlap, the strictest wins; a restricted video needs a country."""
+"""Age bands and countries fail closed: the strictest overlapping band applies; restricted videos need a country."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Damage costs what is damaged and nothing else, and somebody is told: rows, secrets, a disk that is full."""
+"""Damaged rows, secrets or a full disk affect only themselves and are reported."""
 
 from __future__ import annotations
 

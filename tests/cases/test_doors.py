@@ -1,4 +1,4 @@
-"""The local host answers this machine alone: its names, its operators, and nobody who only holds a connection open."""
+"""The local host checks host names and operator keys, and closes connections that stay idle."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An erasure goes through all dead letters, however short the pages are, and its receipt says what it found."""
+"""An erasure searches all dead letters, however short the pages are, and its receipt counts what it found."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever fails, and for however long: once it is mended, everything that was accepted counts once, and nobody helps.
+"""Every accepted event counts once after any plan of faults has ended, without manual repair.
 
 The whole app in simulated time (`tests/simulated_app.py`). Hypothesis makes up plans of faults that end within two
 days, and what happens meanwhile. `HYPOTHESIS_PROFILE=long` tries 2,000 of them.

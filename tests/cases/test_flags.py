@@ -1,4 +1,4 @@
-"""One damaged flag changes nothing else, and the kill switch works whatever other flags look like.
+"""A damaged flag affects no other, and the kill switch works whatever other flags contain.
 
 Through the feed of the served app, on both sources: a flags file, and App Configuration (our test server).
 """

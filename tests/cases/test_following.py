@@ -1,4 +1,4 @@
-"""What a user follows: told by events, listed for them, a feed of its own, and two features of the ranking."""
+"""Follow events fill a list, a feed of its own, and two ranking features."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""Instances that write the old and the new version of each format, side by side, and switched back: nothing is lost and
-nothing counts twice.
+"""Instances that write old and new format versions side by side lose nothing and count nothing twice.
 
 Two instances of the app on one store, one bus and one archive; the new one has every `WRITE_…_VERSION` switched. Which
 of them serves, accepts, folds and rolls up is drawn for each page of a walk through the feed.

@@ -1,4 +1,4 @@
-"""The trials of `make prove-fraud`, smaller: one key, invented users, and the rank of the video they want."""
+"""Smaller runs of `make prove-fraud`: how far one key or invented users can move a video's rank."""
 
 from __future__ import annotations
 

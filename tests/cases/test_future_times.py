@@ -1,4 +1,4 @@
-"""What an instance with a clock ahead has written does not outlive it."""
+"""Data written by an instance with a fast clock does not distort later data."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A batch that the fold hands on a second time, however late, counts once and is archived once.
+"""A batch that the fold publishes again, however late, counts once and is archived once.
 
-The bus knows for an hour which messages it has. What is delivered to the fold again after that is handed on again, and
-nobody can tell from the bus whether the first one arrived.
+The bus detects duplicates for an hour. After that, a batch redelivered to the fold is published again, and the bus
+cannot tell whether the first copy arrived.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Headers of responses: once each, true, and readable for the pages that may call the service."""
+"""Response headers appear once, are correct, and are readable by pages of allowed origins."""
 
 from __future__ import annotations
 

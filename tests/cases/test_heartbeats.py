@@ -1,5 +1,4 @@
-"""What a player reports over HTTP: heartbeats count once, starts, stalls and failures are told apart, odd ones are
-refused one by one."""
+"""Heartbeats of a play count once; starts, stalls and failures are separate; malformed ones are refused one by one."""
 
 from __future__ import annotations
 

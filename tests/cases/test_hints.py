@@ -1,4 +1,4 @@
-"""A hint about the viewer never costs the feed: it is folded into one spelling, or ignored and counted."""
+"""A hint about the viewer never fails the feed: it is normalized, or ignored and counted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files from spreadsheets, databases and other systems: what is clear is read, the rest is refused by its row."""
+"""Files from spreadsheets and other systems: unambiguous values are read, others are refused by row."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Languages and countries have one canonical form, and languages one way to match, in all that is read."""
+"""Languages and countries have one canonical form everywhere, and languages one matching rule."""
 
 from __future__ import annotations
 

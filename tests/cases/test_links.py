@@ -1,4 +1,4 @@
-"""Links and numbers that are served have one form, which strict clients can read."""
+"""Served links and numbers have one form that strict clients can parse."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nothing that a caller sends is in a log, a metric or a span; and every error id of a 500 or 503 is in the log."""
+"""Logs, metrics and spans contain no caller input; every error id of a 500 or 503 is in the log."""
 
 from __future__ import annotations
 

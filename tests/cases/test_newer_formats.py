@@ -1,4 +1,4 @@
-"""This release leaves alone what a later one wrote."""
+"""This release leaves documents of a later version unchanged."""
 
 from __future__ import annotations
 

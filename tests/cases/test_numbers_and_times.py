@@ -1,4 +1,4 @@
-"""Ids, numbers and times are read in every spelling that is clear, on every way in."""
+"""Ids, numbers and times are accepted in every unambiguous spelling by every API and import."""
 
 from __future__ import annotations
 

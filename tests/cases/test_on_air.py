@@ -1,4 +1,4 @@
-"""Whatever is written in whatever order, no video comes on air by anything but a restore or a status sent by name."""
+"""A video becomes active only by a restore or an explicit status, for any sequence of writes."""
 
 from __future__ import annotations
 

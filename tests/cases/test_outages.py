@@ -1,4 +1,4 @@
-"""Passing refusals lose nothing: they are waited out with growing pauses, and what fails for good holds up nobody else.
+"""Temporary refusals lose nothing: consumers retry with growing pauses, and permanent failures block nobody else.
 
 The consumers on a store, a topic and a clock in memory. Pauses are noted, not slept.
 """

@@ -1,4 +1,4 @@
-"""Batches of several users that share a message to the fold, from the request to signals and statistics."""
+"""Batches of several users share one message, from the request to signals and statistics."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ETag of a page covers what is served, and changes before the cursor and the receipt in the page expire."""
+"""The ETag of a page covers its content and changes before its cursor and receipt expire."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What players need of a video: written by every way in, kept by every save, and in feeds when it is asked for."""
+"""Player media (renditions, captions, metadata): written by every API, kept by every save, in feeds on request."""
 
 from __future__ import annotations
 

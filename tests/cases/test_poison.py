@@ -1,4 +1,4 @@
-"""One message that nobody can read stops no session, no erasure, no list, no replay and no sweep.
+"""An unreadable message blocks no session, erasure, list, replay or sweep.
 
 Through the served app on the embedded bus; what only Service Bus can carry (a body that is no bytes) through the SDK
 against our test broker.

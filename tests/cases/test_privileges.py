@@ -1,4 +1,4 @@
-"""Fields of the configuration that protect others change by keys of scope `ops` only."""
+"""Only keys of scope `ops` can change configuration fields that protect others."""
 
 from __future__ import annotations
 

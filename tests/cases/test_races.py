@@ -1,4 +1,4 @@
-"""Limits, names and last-of-their-kind checks hold when several write at the same time."""
+"""Limits, unique names and last-of-its-kind checks hold under concurrent writes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`/ready` needs no key, so it costs nothing to ask often, and it still tells soon what has changed."""
+"""`/ready` needs no key: frequent calls are cheap, and changes show within seconds."""
 
 from __future__ import annotations
 

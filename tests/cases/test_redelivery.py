@@ -1,6 +1,6 @@
-"""Statistics and archive have each message once, in whatever order, however often and in whichever run it comes.
+"""Statistics and archive contain each message once, for any order, repetition and run of delivery.
 
-The roll-up over a topic in memory whose sessions shuffle, repeat and hold back what they deliver.
+The roll-up reads a topic in memory whose sessions reorder, repeat and delay messages.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A revert puts back the fields that its change changed, and nothing else; no video comes on air by it."""
+"""A revert restores the fields that its change changed and nothing else; it activates no video."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a read answered can be sent back, null means the default, and ratings are read as the MPA writes them."""
+"""A read document can be written back unchanged; null means the default; ratings accept the MPA's spelling."""
 
 from __future__ import annotations
 

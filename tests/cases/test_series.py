@@ -1,4 +1,4 @@
-"""A series in order, with what the viewer has seen, and its next episode after one that was finished."""
+"""A series lists its episodes in order with the viewer's progress, and offers the next one after a finished one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a video stands in a series: written by every way in, kept by every save, in feeds where there is one."""
+"""A video's place in a series: written by every API, kept by every save, in feeds where there is one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Videos like a video: what was watched together with it, then its subject, under the rules of the feed."""
+"""Similar videos: co-watched first, then of the same subject, under the feed's rules."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An app's key and receipts of invented users move statistics and co-watch by what the pages had, and no more."""
+"""An app key and invented users move statistics and co-watch only by what served pages contained."""
 
 from __future__ import annotations
 

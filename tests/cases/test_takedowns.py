@@ -1,4 +1,4 @@
-"""Only a restore lifts a takedown, and an inactive video comes on air by a status sent for it by name."""
+"""Only a restore lifts a takedown, and an inactive video becomes active only by an explicit status."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Text has one normal form wherever it comes in, and nothing that hides or turns around what people read."""
+"""Text has one normal form in every API and contains no hidden or direction-changing characters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ids of videos that do not exist cost no more than a bounded, short memory of them."""
+"""Ids of videos that do not exist cost only a small, short-lived cache."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a user saved, liked, follows and can continue: on their list, for their eyes alone, gone when taken back."""
+"""Lists of saved, liked, followed and started videos are private to their user and follow every change."""
 
 from __future__ import annotations
 

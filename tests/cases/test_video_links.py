@@ -1,4 +1,4 @@
-"""Videos by id, for links into an app: shown under the rules of the feed, and 404 for whatever those keep from it."""
+"""Videos by id, for links into an app, pass the filters of the feed; filtered ones are 404."""
 
 from __future__ import annotations
 

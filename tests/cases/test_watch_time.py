@@ -1,4 +1,4 @@
-"""A view that never ended, as of a phone left alone, owns no average."""
+"""An endless view, such as a phone left playing, does not dominate the average."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A user with a token of their tenant's backend, for what only they may see."""
+"""A user with a token of their tenant's backend, for endpoints that require one."""
 
 from __future__ import annotations
 

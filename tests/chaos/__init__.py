@@ -1,1 +1,1 @@
-"""`python -m tests.chaos`: real traffic, real processes, everything that can go wrong, and a recount at the end."""
+"""`python -m tests.chaos`: real traffic and processes, injected faults, and a recount at the end."""

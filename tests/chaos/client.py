@@ -1,4 +1,4 @@
-"""A client that sends a user's events again until it has seen a 202, as an SDK does."""
+"""A client that resends a user's events until it gets a 202, as an SDK does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plans of faults of the test servers, as services answer on a bad day, each with its name in the report."""
+"""Named fault plans for the test servers, modeled on service failures."""
 
 from __future__ import annotations
 

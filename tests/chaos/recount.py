@@ -1,4 +1,4 @@
-"""Recounts what must be stored in the end, plainly from the events that were sent: each once.
+"""Recounts from the events sent, each once, what must be stored in the end.
 
 Nothing here uses the fold or the roll-up. A difference is one line of text.
 """

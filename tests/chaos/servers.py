@@ -1,4 +1,4 @@
-"""The app as child processes on one state, and what befalls them: killed, frozen, cut off from their stores."""
+"""Runs the app as child processes on shared state, and kills, freezes or disconnects them."""
 
 from __future__ import annotations
 

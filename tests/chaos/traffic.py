@@ -1,4 +1,4 @@
-"""Traffic of the fault-injection run: tenants, videos, users and events, the same for the same seed."""
+"""Generates the traffic of the fault-injection run: tenants, videos, users and events, equal for equal seeds."""
 
 from __future__ import annotations
 

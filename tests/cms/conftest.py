@@ -1,4 +1,4 @@
-"""The served app of the end-to-end tests, with an editor's hands."""
+"""Provides the served app and an editor's client."""
 
 from tests.e2e.conftest import _no_secret_is_ever_logged, app
 

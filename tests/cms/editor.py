@@ -1,4 +1,4 @@
-"""Somebody of a content team: a key of scope `cms`, and calls under /v1/cms."""
+"""A client of a content team: a key of scope `cms`, and calls under /v1/cms."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The lines that a new tenant's developers paste work as they stand."""
+"""The code lines shown for a new tenant's developers work when pasted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Videos, configuration, rules, playlists and the audit over HTTP, and what the feed makes of them."""
+"""Videos, configuration, rules, playlists and the audit over HTTP, and their effect on the feed."""
 
 from __future__ import annotations
 

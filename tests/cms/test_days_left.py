@@ -1,4 +1,4 @@
-"""How long an experiment has to go on."""
+"""Estimates how many more days an experiment needs."""
 
 from __future__ import annotations
 

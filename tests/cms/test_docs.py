@@ -1,4 +1,4 @@
-"""docs/cms.md matches the code."""
+"""Examples, fields and routes of docs/cms.md match the code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Experiments and model versions when several people are at them at once."""
+"""Experiments and model versions stay consistent under concurrent changes."""
 
 from __future__ import annotations
 

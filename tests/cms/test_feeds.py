@@ -1,4 +1,4 @@
-"""Named feeds in the CMS: drafts seen by nobody, publishing, switching off, taking back, and what keeps a playlist."""
+"""Named feeds in the CMS: drafts, publishing, disabling, reverting, and playlists in use."""
 
 from __future__ import annotations
 

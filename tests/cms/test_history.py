@@ -1,4 +1,4 @@
-"""A tenant's history: files of past events count once, in signals and in what ranking learns from, and nowhere else."""
+"""Imported past events count once, in signals and learning only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bulk imports: a report per row, and jobs that survive whatever happens to their worker."""
+"""Bulk imports report each row, and their jobs survive the death of a worker."""
 
 from __future__ import annotations
 

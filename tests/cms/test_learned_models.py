@@ -1,4 +1,4 @@
-"""What a tenant is served of its own learning, through the served app: every feed, the preview, the holdout."""
+"""Every feed, the preview and the holdout serve the models that a tenant's learning produced."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `GET /v1/cms/learning` says of a tenant's own learning: what ranks and why, the figures, the suggestion."""
+"""`GET /v1/cms/learning` shows the served model with its reason, the nightly figures and the suggestion."""
 
 from __future__ import annotations
 

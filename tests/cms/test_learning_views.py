@@ -1,4 +1,4 @@
-"""A stored state of learning is shown, whatever is in it."""
+"""Any stored learning state can be shown, whatever it contains."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the service does at the moment: for the platform's own keys, with what was measured and nothing about anybody."""
+"""The live page shows current measurements to platform keys only, without tenants, users or keys."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A tenant's media hosts: declared, audited, and allowed by the Studio's page alone."""
+"""A tenant's media hosts are declared, audited, and allowed by the Studio's page alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A new tenant: created by one call, with what its app needs, and told when its first feed and event arrived."""
+"""One call creates a tenant with all its app needs; the first feed and event are recorded."""
 
 from __future__ import annotations
 

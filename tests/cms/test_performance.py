@@ -1,4 +1,4 @@
-"""What a content team reads of how its videos do: the sums of days, by video and by category."""
+"""Performance reports sum daily statistics by video and by category."""
 
 from __future__ import annotations
 

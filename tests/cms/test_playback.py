@@ -1,4 +1,4 @@
-"""Content teams see which plays fail."""
+"""Playback reports show content teams which plays fail."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The preview: it equals the feed, explains it, and records nothing."""
+"""The preview equals the feed, explains it, and records nothing."""
 
 from __future__ import annotations
 

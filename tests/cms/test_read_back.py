@@ -1,4 +1,4 @@
-"""What was written is what is read, alone and in its list; every answer on the way holds documented fields only."""
+"""Written documents read back the same, alone and in lists, with documented fields only."""
 
 from __future__ import annotations
 

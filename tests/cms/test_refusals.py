@@ -1,4 +1,4 @@
-"""Every way a document can be wrong, and what the editor is told. The sentences are part of the interface."""
+"""Every invalid document gets an understandable error. The sentences are part of the interface."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A served page is explained by its feed request id, for its own tenant and user only, and says what is not known."""
+"""A feed request id explains its page to its own tenant and user only, and marks what is unknown."""
 
 from __future__ import annotations
 

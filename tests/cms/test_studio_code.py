@@ -1,4 +1,4 @@
-"""The Studio's own code: small modules, checked by TypeScript, and each text in one place."""
+"""The Studio's code has small modules, passes the TypeScript checker, and holds each text once."""
 
 from __future__ import annotations
 

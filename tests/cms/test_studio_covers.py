@@ -1,4 +1,4 @@
-"""Every call of the CMS and every field of its bodies is reached by a screen of the Studio, or argued here."""
+"""Every CMS call and every body field is reachable on a Studio screen or listed as an exception."""
 
 from __future__ import annotations
 

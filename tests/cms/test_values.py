@@ -1,4 +1,4 @@
-"""Values for pickers: every value that a video has is found, the closest first."""
+"""Value search for pickers finds every value that a video has, closest first."""
 
 from __future__ import annotations
 

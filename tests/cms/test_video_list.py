@@ -1,4 +1,4 @@
-"""The list of videos over HTTP: filters, orders, totals, and that it follows every write."""
+"""The list of videos over HTTP filters, sorts, counts, and follows every write."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The search of videos: what finds a video, for any title; pages and orders, for any list."""
+"""Video search finds any title, and its pages are complete and ordered."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Takedown beside other editors, and the order of checks on videos."""
+"""Takedowns under concurrent edits, and the order of checks on videos."""
 
 from __future__ import annotations
 

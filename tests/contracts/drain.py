@@ -1,4 +1,4 @@
-"""Taking messages off a bus, whatever portions it gives them in."""
+"""Drains a bus, however many messages each receive returns."""
 
 from __future__ import annotations
 

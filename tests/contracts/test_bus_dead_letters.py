@@ -1,4 +1,4 @@
-"""Contract of every bus: dead letters, and sending them again."""
+"""Contract of every bus: dead letters and their replay."""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
-"""Every bus: a message of several batches that was given up whole. An erasure takes one user's batches out of it, a
-replay brings back all the others."""
+"""Every bus: a dead letter with several batches.
+
+An erasure removes one user's batches from it; a replay delivers all the others.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A tenant's history on every backend: the embedded ones, and the Azure adapters against our test servers."""
+"""Imported past events count once on every backend: embedded, and Azure adapters on our test servers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Contract of every media store: what links allow, and how a blob moves."""
+"""Contract of every media store: what links permit, and how a blob moves."""
 
 from __future__ import annotations
 

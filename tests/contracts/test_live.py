@@ -1,4 +1,4 @@
-"""Contract of every live backend: frames reach their listener, and nobody else."""
+"""Contract of every live backend: frames reach their listener and nobody else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long anything about a user is kept, on every document store, by a clock that is moved."""
+"""Retention of user data on every document store, tested by a clock that tests move."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the job promises that takes learned models back, on every document store."""
+"""The job that rolls back learned models keeps its promises on every document store."""
 
 from __future__ import annotations
 

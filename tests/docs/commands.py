@@ -1,6 +1,6 @@
-"""Commands that pages show, and what is wrong with one: a target, module, file, option or route that is not there.
+"""Finds commands on pages, and reports a missing target, module, file, option or route.
 
-Nothing is executed here but parsers of our own, asked for their `--help`.
+Nothing is executed but our own programs with `--help`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Every text of an error that the service answers or a program prints, read from the code: `docs/errors.md`.
+"""Reads every error text of the service and its programs from the code: `docs/errors.md`.
 
-`python -m tests.docs.generated` writes the page; `python -m tests.docs.error_texts` prints it. What a text fills in
-stands in braces, by the name of the expression: `A tenant can have at most {most} {what}: delete one first.`
+`python -m tests.docs.generated` writes the page; `python -m tests.docs.error_texts` prints it. Inserted values stand in
+braces, by the name of the expression: `A tenant can have at most {most} {what}: delete one first.`
 """
 
 from __future__ import annotations

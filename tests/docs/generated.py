@@ -1,4 +1,4 @@
-"""`python -m tests.docs.generated` writes what the documentation repeats of the code; a test compares it."""
+"""`python -m tests.docs.generated` writes the parts of pages that are made from code; a test compares them."""
 
 from __future__ import annotations
 

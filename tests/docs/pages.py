@@ -1,4 +1,4 @@
-"""The documentation as data: its pages, their sections, code blocks, paragraphs, links and commands."""
+"""Parses the documentation: its pages, sections, code blocks, paragraphs, links and commands."""
 
 from __future__ import annotations
 

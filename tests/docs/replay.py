@@ -1,6 +1,6 @@
-"""The examples of a page as calls: they are sent, from top to bottom, and the answers compared with those shown.
+"""Sends the examples of a page, top to bottom, and compares the responses with those shown.
 
-`docs/api.md` says how its examples are to be read; this is that convention as code.
+`docs/api.md` defines the placeholders of its examples; this module implements them.
 """
 
 from __future__ import annotations

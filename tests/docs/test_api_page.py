@@ -1,4 +1,4 @@
-"""Pages about the API are what the service does: their examples are sent, and the answers compared."""
+"""Examples of the API pages are sent, and the responses compared with those shown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Commands and routes that pages name are there, with the options they are shown with."""
+"""Commands and routes named on pages exist, with the options shown."""
 
 from __future__ import annotations
 

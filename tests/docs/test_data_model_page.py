@@ -1,4 +1,4 @@
-"""The data model says what is stored: its tables are compared with what the app writes."""
+"""Tables of the data model page equal what the app writes."""
 
 from __future__ import annotations
 

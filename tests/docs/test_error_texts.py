@@ -1,4 +1,4 @@
-"""The page of error texts has what the code says, and every text is a sentence that ends."""
+"""Error texts are found in the code, and each is a complete sentence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page about feeds is what the service does, on the embedded backends and on the Azure adapters."""
+"""Examples of the feeds page get the responses shown, on embedded backends and on Azure adapters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the documentation repeats of the code is what the code says now."""
+"""Generated pages and parts of pages are up to date."""
 
 from __future__ import annotations
 

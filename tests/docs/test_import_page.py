@@ -1,4 +1,4 @@
-"""The page about importing says what happens: its command is run, its table is the importer's."""
+"""The command of the import page works, and its table of columns is the importer's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page about following, lists and series is what the service does, on the embedded stores and on the adapters."""
+"""Examples of the lists page get the responses shown, on embedded backends and on Azure adapters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The programs for trials of plain words pick the same for a seed, and list what is hard to read."""
+"""The programs for reading trials pick equally for equal seeds and list hard-to-read text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page of results: every figure says with which command, when and against what it was measured."""
+"""Every published result names its command, date and environment."""
 
 from __future__ import annotations
 

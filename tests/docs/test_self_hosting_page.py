@@ -1,4 +1,4 @@
-"""The page about one machine: its commands are run as they stand, but for folders and the port."""
+"""Commands of the self-hosting page run as written, with other folders and ports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page about people and stories is what the service does, on the embedded stores and on the adapters."""
+"""Examples of the stories page get the responses shown, on embedded backends and on Azure adapters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One score, worked out feature by feature, for the page about ranking: the demo's videos and the tour's viewer."""
+"""Computes one score feature by feature for the ranking page, from the demo's videos and the tour's viewer."""
 
 from __future__ import annotations
 

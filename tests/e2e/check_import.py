@@ -1,4 +1,4 @@
-"""`python -m tests.e2e.check_import --videos V --exposures E`: is an imported log what the service then believes?
+"""`python -m tests.e2e.check_import --videos V --exposures E` checks that an import matches its log.
 
 Imports into an empty folder, then compares, for ten users, the debug signals with a plain count over the log, and
 their feeds with each other and with the fallback. Exits 1 on any difference.

@@ -1,4 +1,4 @@
-"""One served app per module; and after every test, a look at the log for what must never be in it."""
+"""Serves one app per module, and checks the log for identifiers after every test."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Several processes of the app on one machine, as instances would be in production: same intervals, shared stores.
+"""Runs several processes of the app on one machine, with production's intervals and shared stores.
 
-`python -m tests.e2e.fleet` is one member; the faults it suffers are in a file (`local.faults`).
+`python -m tests.e2e.fleet` starts one process; a file lists its faults (`local.faults`).
 """
 
 from __future__ import annotations

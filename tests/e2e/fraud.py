@@ -1,7 +1,7 @@
-"""Trials of fraud: what somebody with an app's key moves in a tenant's popular feed.
+"""Fraud trials: how far an app key can move a tenant's popular feed.
 
-Each trial is told twice, side by side on two tenants with the same videos and the same honest views: once with the rule
-of counting, once as the release before it counted (whatever quotes a valid receipt).
+Each trial runs on two tenants with the same videos and honest views: with the current counting rule, and with the
+former one, which counted every event that quotes a valid receipt.
 """
 
 from __future__ import annotations

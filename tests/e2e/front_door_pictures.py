@@ -1,4 +1,4 @@
-"""`python -m tests.e2e.front_door_pictures` records the front door for the README: docs/images/front-door.gif."""
+"""`python -m tests.e2e.front_door_pictures` records the start page for the README: docs/images/front-door.gif."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`make prove-fraud`: what an app's key that was read out of the app moves in statistics, now and as it was before.
+"""`make prove-fraud` measures how far an extracted app key moves statistics, with the current and the former rule.
 
 One invented user with one receipt sends thousands of views, of a video that was on the page and of one that was not;
 then a thousand invented users with honest-looking pages send a view of each video. Prints the video's rank among all

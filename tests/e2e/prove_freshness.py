@@ -1,4 +1,4 @@
-"""`make prove-freshness`: how soon what is written shows in feeds, in every process, with production's intervals.
+"""`make prove-freshness` measures how soon writes show in feeds of every process, with production's intervals.
 
 A video is written as the content room writes it, by another program; every process is asked by a client that keeps
 pages as long as `Cache-Control` allows. An event is sent to one process; every process is asked until the user's feed

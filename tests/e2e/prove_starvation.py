@@ -1,4 +1,4 @@
-"""`make prove-starvation`: what one tenant's invented hints cost the service, and the other tenant.
+"""`make prove-starvation` measures what one tenant's invented hints cost the service and the other tenant.
 
 One process serves two tenants of 10,000 videos; 200 rules address hints of the first one, which sends a steady stream
 of requests: with one hint for all, then with a hint that nobody named in each, then with a new combination of the named

@@ -1,4 +1,4 @@
-"""`make prove-switch`: measures how long the kill switch takes, as clients see it.
+"""`make prove-switch` measures how long the kill switch takes to reach clients.
 
 Several processes serve on one port under load, with production's intervals. Clients keep pages as long as
 `Cache-Control` allows. The switch is pulled and pushed back with the operators' own command: while the document store

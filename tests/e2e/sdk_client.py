@@ -1,4 +1,4 @@
-"""A client as a mobile SDK is one: it keeps pages as long as it may, and asks again with what it has."""
+"""A client like a mobile SDK: it caches pages as allowed and revalidates them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""`python -m tests.e2e.shifted_clock FILE MODULE …`: runs a module whose time of day is off by the seconds in FILE.
+"""`python -m tests.e2e.shifted_clock FILE MODULE …` runs a module with its wall clock shifted by the seconds in FILE.
 
-FILE is read again several times a second, so the clock can be set while the module runs. What measures the time that
-has passed is left alone, as when somebody sets a machine's clock.
+FILE is read several times a second, so the clock can be changed while the module runs. Monotonic clocks are not
+shifted, as when somebody sets a machine's clock.
 """
 
 from __future__ import annotations

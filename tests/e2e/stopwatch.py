@@ -1,6 +1,6 @@
-"""`python -m tests.e2e.stopwatch`: how long a newcomer and a content team wait, measured in a browser on this machine.
+"""`python -m tests.e2e.stopwatch` measures in a browser how long a new developer and a content team wait.
 
-Set-up is over. Typing and reading come on top. Exit 1 when a feed does not play within a minute.
+Set-up is not included, nor is typing and reading. Exits with 1 when a feed does not play within a minute.
 """
 
 from __future__ import annotations

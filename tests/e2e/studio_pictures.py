@@ -1,7 +1,7 @@
-"""The Studio's pictures, taken from the demo.
+"""Takes screenshots of the Studio with the demo's data.
 
-`python -m tests.e2e.studio_pictures` takes those of the documentation;
-`python -m tests.e2e.studio_pictures FOLDER` every screen and form, light and dark, wide and on a phone.
+`python -m tests.e2e.studio_pictures` takes those of the documentation; `python -m tests.e2e.studio_pictures FOLDER`
+every screen and form, light and dark, wide and on a phone.
 """
 
 from __future__ import annotations

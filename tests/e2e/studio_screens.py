@@ -1,4 +1,4 @@
-"""Every screen of the Studio, found by its tabs and by the buttons that open its forms."""
+"""Opens every screen of the Studio by its tabs and by the buttons of its forms."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the answers hold: the feed's fields, caching, freshness, configuration, health, and what operators see."""
+"""Feed responses: fields, caching, freshness, configuration, health, and the debug endpoints."""
 
 from __future__ import annotations
 

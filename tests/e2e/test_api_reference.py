@@ -1,4 +1,4 @@
-"""The API reference in a real browser: it shows every operation, and calls can be tried."""
+"""The API reference in a real browser shows every operation and can send calls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a batch of events gets when something is wrong with it: as a whole, or with one event in it."""
+"""Invalid event batches are refused whole or event by event, with documented codes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a malformed or forbidden feed request gets: a status, a stable code, and nothing of what was sent."""
+"""Malformed or forbidden feed requests get a status and a stable code, and none of their input back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The fault-injection run in its small form; `make chaos` is the large one."""
+"""Runs the fault-injection test in its small form; `make chaos` is the large one."""
 
 from __future__ import annotations
 

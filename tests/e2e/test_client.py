@@ -1,4 +1,4 @@
-"""The reference client of the documentation, against the served app and against a service that fails as told."""
+"""The reference client of the documentation works against the served app and a scripted failing service."""
 
 from __future__ import annotations
 

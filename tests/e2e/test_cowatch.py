@@ -1,4 +1,4 @@
-"""What people watch together reaches the ranking: archive → builder → file → catalog → feed."""
+"""Co-watched videos reach the ranking: archive → builder → file → catalog → feed."""
 
 from __future__ import annotations
 

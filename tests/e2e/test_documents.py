@@ -1,4 +1,4 @@
-"""The document and its page as they are served, and what a browser is allowed."""
+"""The API documents and the reference page as served, with CORS and Content-Security-Policy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`docs/events.md` says what is true: its examples are accepted, its lists complete, its archive line real."""
+"""`docs/events.md` matches the code: examples are accepted, lists complete, the archive line real."""
 
 from __future__ import annotations
 

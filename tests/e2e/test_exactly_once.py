@@ -1,4 +1,4 @@
-"""Accepted events are counted once: whatever a client repeats, however a store or a worker fails."""
+"""Accepted events count once whatever a client repeats and however a store or worker fails."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every reason for a fallback, in its order of precedence, and what is promised while a dependency is in trouble."""
+"""Every fallback reason in its order of precedence, and the feed while a dependency fails."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An app that starts without a flags file: personalization waits until the kill switch's state is known."""
+"""An app started without flags serves the popular feed until it knows the kill switch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a user does shows in their next feed: within seconds of the 202, for as long as it should."""
+"""User actions change the next feed within seconds of the 202, for as long as documented."""
 
 from __future__ import annotations
 

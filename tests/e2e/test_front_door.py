@@ -1,4 +1,4 @@
-"""The front door in a real browser: a feed that plays and becomes personal, and says why."""
+"""The start page in a real browser: a feed plays, becomes personal and explains why."""
 
 from __future__ import annotations
 

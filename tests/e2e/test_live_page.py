@@ -1,4 +1,4 @@
-"""The operators' live page in a real browser: what p95 is now, at a glance, and what happens when nothing answers."""
+"""The operators' live page in a real browser: current p95, and errors when nothing answers."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""No user hash, stored user key, API key, token, cursor or query leaves by a log line, a metric or an error.
+"""No user hash, stored key, API key, token, cursor or query appears in a log line, metric or error.
 
-Mixed traffic runs against the served app, good and bad, with stores that fail and a handler that breaks; afterwards
-every way out is searched for every identifier that went in.
+Mixed valid and invalid traffic runs against the served app, with failing stores and a failing handler. Then every
+output is searched for every identifier that went in.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A process that is asked too much: a ready page first, clean refusals then, and one load a tenant however many ask."""
+"""An overloaded process serves ready pages first, then refuses cleanly, and loads each tenant once."""
 
 from __future__ import annotations
 

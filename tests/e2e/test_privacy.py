@@ -1,4 +1,4 @@
-"""Forgetting and showing a user, over HTTP: who may ask, what the answers say, and whom they leave alone."""
+"""Erasure and export of a user over HTTP: permissions, responses, and other users unaffected."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`python -m local` as a process of its own: killed in the middle of its work, and started where it cannot run."""
+"""`python -m local` as a process: killed while it works, and started where it cannot run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Dark launch, experiments, the breaker, the archive's switch and a trace, through the served app."""
+"""Dark launch, experiments, the circuit breaker, the archive switch and traces in the served app."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tour, line by line, through the real app."""
+"""Runs the guided tour line by line through the real app."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Studio in a real browser: what a content team does in ten minutes, seen from both sides."""
+"""The Studio in a real browser: an editor's ten-minute tasks, checked in the feed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Studio's forms in a real browser: they write what was touched, and no edit is lost."""
+"""The Studio's forms in a real browser write only touched fields and lose no edit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every screen of the Studio, light and dark, wide and on a phone: readable, reachable, and nothing serious for axe."""
+"""Every Studio screen, light and dark, wide and on a phone, has no serious axe finding."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures and clips in the Studio, in a real browser: from the hosts that a tenant declares, and from no other."""
+"""The Studio loads images and clips only from hosts that the tenant declared."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Studio's page on performance in a real browser: sums, a chart read by keys and pointer, a table, no figures."""
+"""The Studio's performance page: totals, a chart usable by keyboard and pointer, a table, empty states."""
 
 from __future__ import annotations
 

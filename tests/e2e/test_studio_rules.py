@@ -1,4 +1,4 @@
-"""Rules in the Studio: what they are made of is picked, and what they would do is seen by whom they are made for."""
+"""Rules in the Studio: conditions are picked from lists and previewed for their audience."""
 
 from __future__ import annotations
 

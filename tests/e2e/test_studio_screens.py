@@ -1,4 +1,4 @@
-"""The Studio's screens of experiments, models, feeds, series, imports and keys: one job done on each, in a browser."""
+"""One task on each Studio screen of experiments, models, feeds, series, imports and keys."""
 
 from __future__ import annotations
 

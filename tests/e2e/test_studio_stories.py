@@ -1,4 +1,4 @@
-"""The Studio's page of reported stories in a real browser: read, left and removed by keys, in light and dark."""
+"""The Studio's page of reported stories: read, kept and removed by keyboard, in light and dark."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Studio's list of videos in a real browser: it finds, sorts, counts, exports, and changes many at once."""
+"""The Studio's video list searches, sorts, counts, exports, and changes many videos at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""User tokens through the served app: who may act for a user, and who may ask for what is stored about one."""
+"""User tokens in the served app: who can act for a user, and who can read stored data."""
 
 from __future__ import annotations
 

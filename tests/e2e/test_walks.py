@@ -1,4 +1,4 @@
-"""A user who scrolls through a whole catalog while it changes under them."""
+"""Paging through a whole catalog while it changes."""
 
 from __future__ import annotations
 

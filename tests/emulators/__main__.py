@@ -1,4 +1,4 @@
-"""`python -m tests.emulators`: the test servers as a program; prints the settings that point an app at them."""
+"""`python -m tests.emulators` runs the test servers and prints the settings that connect an app to them."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""A gate in front of Azurite, which cannot be told to fail: it passes requests on, or answers as a fault says.
+"""Proxies requests to Azurite, which cannot inject faults, and answers as a fault says.
 
-A request's label, which faults match, is its method and path: `PUT /account0/userevents-raw/tenant_1/…`.
+Fault labels are method and path: `PUT /account0/userevents-raw/tenant_1/…`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The test broker with the project's entities, where it can run."""
+"""Starts the test broker with the project's entities, where its library is installed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Faults on demand for the test servers: which requests fail, and how.
+"""Injects faults into the test servers: which requests fail, and how.
 
 A `Fault` applies to requests whose label contains `match`; labels are the server's own (`"batch user-activity"`,
 `"send user-events"`, `"GET /kv"`). A fault is used up after `times` requests; None keeps it until it is cleared.

@@ -1,4 +1,4 @@
-"""An aiohttp server that can refuse connections, on a port of its own choosing."""
+"""An aiohttp server on a free port that can refuse connections."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""An event loop whose time runs faster, for a client that sleeps its way through every connection.
+"""An event loop with faster time, for a client that sleeps during every connection.
 
-The Service Bus SDK opens a link in half a second and closes one in a second, nearly all of it in fixed sleeps. On
-this loop a second of `asyncio` time takes a tenth of one; sockets, threads and the wall clock are not touched.
+The Service Bus SDK opens a link in half a second and closes one in a second, nearly all of it in fixed sleeps. On this
+loop a second of `asyncio` time takes a tenth of one; sockets, threads and the wall clock are not changed.
 """
 
 from __future__ import annotations

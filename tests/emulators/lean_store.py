@@ -1,4 +1,4 @@
-"""A store that asks the test server of Cosmos DB without its SDK, as with the flags `lean-reads` and `lean-writes`."""
+"""A store that calls the Cosmos DB test server without the SDK, as with the flags `lean-reads` and `lean-writes`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A gate in front of any server: passes bytes on, answers with bytes that are no frame, or keeps silent."""
+"""A TCP proxy before any server: forwards bytes, answers with invalid bytes, or stays silent."""
 
 from __future__ import annotations
 

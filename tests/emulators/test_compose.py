@@ -1,4 +1,4 @@
-"""What compose.yaml starts is what the adapters expect."""
+"""compose.yaml starts the entities, ports and keys that the adapters expect."""
 
 from __future__ import annotations
 

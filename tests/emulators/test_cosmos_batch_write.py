@@ -1,4 +1,4 @@
-"""Batches without the SDK: what is taken for an answer, what the SDK sends again, and what nobody does.
+"""Batch writes without the SDK: accepted responses, fallback to the SDK, and writes never sent again.
 
 The promises of `test_cosmos_store.py` hold for them too: its tests run with both ways of writing.
 """

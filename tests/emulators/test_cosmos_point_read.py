@@ -1,4 +1,4 @@
-"""Reads without the SDK: what they take for an answer, and that everything else is asked again through the SDK."""
+"""Point reads without the SDK: accepted responses; everything else is retried through the SDK."""
 
 from __future__ import annotations
 

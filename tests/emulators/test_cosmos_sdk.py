@@ -1,5 +1,7 @@
-"""What the Cosmos DB SDK does by itself. The adapter is built around these habits: when an upgrade changes one and
-a test here fails, look whether the adapter can be simpler."""
+"""Records undocumented behavior of the Cosmos DB SDK that the adapter is built around.
+
+When an upgrade changes one and a test here fails, check whether the adapter can be simpler.
+"""
 
 from __future__ import annotations
 

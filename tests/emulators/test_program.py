@@ -1,4 +1,4 @@
-"""The test servers as a program, told what to do over HTTP."""
+"""The test servers as a program, controlled over HTTP."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The first layout of version 3 of stored signals as an earlier package wrote it: what is read must not lose it."""
+"""Writes the first layout of version 3 of stored signals, as an earlier package did."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Events, facts and a plain recount of them, for the tests of the fold."""
+"""Events, facts and a plain recount for tests of the fold."""
 
 from __future__ import annotations
 

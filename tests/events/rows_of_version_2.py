@@ -1,4 +1,4 @@
-"""Messages of version 2 as the release wrote them that did not know columns: JSON with a row for each event."""
+"""Encodes version 2 messages as the release before columns did: JSON with a row per event."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The archive is searched for the events that quote one page, within a budget."""
+"""Searches the archive for events that quote one page, within a budget."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sums by video and day: right whatever comes in which order, bounded, readable for 90 days."""
+"""Daily sums by video are correct in any order of events, bounded in size, and kept 90 days."""
 
 from __future__ import annotations
 

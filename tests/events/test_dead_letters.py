@@ -1,4 +1,4 @@
-"""Dead letters: looked through, replayed to the one subscription that failed, swept by age and by erasure."""
+"""Dead letters are listed, replayed to the subscription that failed, and swept by age and erasure."""
 
 from __future__ import annotations
 

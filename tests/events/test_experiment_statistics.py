@@ -1,4 +1,4 @@
-"""The statistics of an experiment's report, against what is known and against simulation."""
+"""Statistics of experiment reports agree with published values and simulation."""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
-"""A job over a tenant's history dies before or after every single write, and another worker goes on: each row counts
-once. And whatever comes in between, in any order, ends in the same signals."""
+"""A job that imports past events counts each row once, wherever its worker dies.
+
+Another worker continues it, and batches in between, in any order, lead to the same signals.
+"""
 
 from __future__ import annotations
 

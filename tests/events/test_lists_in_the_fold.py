@@ -1,4 +1,4 @@
-"""A user's lists change in the one atomic batch with the signals: exactly once, whatever breaks in between."""
+"""A user's lists change in the same atomic batch as the signals, exactly once under any failure."""
 
 from __future__ import annotations
 

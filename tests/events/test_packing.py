@@ -1,4 +1,4 @@
-"""Batches packed into messages, on a loop whose time passes only when nothing is left to do."""
+"""Batches packed into messages, on an event loop with simulated time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The simulated hour at peak: what the capacity program asks for is enough, and less is not."""
+"""Simulates the peak hour: the planned number of drainers is enough, half of it is not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A play told by heartbeats has one view and the time of its furthest event, however its events come in."""
+"""A play reported by heartbeats counts one view with its furthest position, in any order of events."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sample holds whole users, the same ones for months, and is written with the archive or again."""
+"""The sample holds whole users, the same ones for months, and is written with the archive."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which session is drained when: drainers share sessions, rest those that have no more, and stop in time."""
+"""Drainers share the sessions, keep drained ones until the run ends, and stop in time."""
 
 from __future__ import annotations
 

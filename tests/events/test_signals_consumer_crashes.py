@@ -1,5 +1,7 @@
-"""The fold of a message with several batches dies before or after every single step of its I/O. The message comes
-again, to another process, and what was handed on reaches the statistics: each event counts once in both places."""
+"""Each event counts once although the fold of several batches dies at any step of its I/O.
+
+The message is redelivered to another process, and events it published reach the statistics once.
+"""
 
 from __future__ import annotations
 

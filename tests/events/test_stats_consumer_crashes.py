@@ -1,4 +1,4 @@
-"""The roll-up dies, or is overtaken by another owner of its session, at every single step of its I/O."""
+"""The roll-up dies, or loses its session to another owner, at every step of its I/O."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What layouts of version 3 promise besides what `test_signals_document.py` holds every version to."""
+"""Layouts of version 3 keep promises beyond those that `test_signals_document.py` tests for all versions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From what an SDK may send to the stored document: readable, small and counted once, whatever is sent."""
+"""Any events an SDK can send lead to a readable, small document that counts them once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A topic in memory for the consumers of events: what was published, sessions that can be lost, and services on it."""
+"""A topic in memory for event consumers: published messages, sessions that can be lost, and services on it."""
 
 from __future__ import annotations
 

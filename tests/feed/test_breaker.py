@@ -1,4 +1,4 @@
-"""The breaker alone, as a state machine over made-up times."""
+"""The circuit breaker as a state machine over generated times."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a process holds of its tenants' content is bounded."""
+"""A process bounds the memory of its tenants' catalogs."""
 
 from __future__ import annotations
 

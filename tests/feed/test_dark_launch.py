@@ -1,4 +1,4 @@
-"""How two feeds are compared."""
+"""Measures of overlap and correlation between two feeds."""
 
 from __future__ import annotations
 

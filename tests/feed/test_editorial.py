@@ -1,4 +1,4 @@
-"""Rules over columns agree with rules read one video at a time, and never beat a filter."""
+"""Rules compiled to columns agree with rules read one video at a time, and never override a filter."""
 
 from __future__ import annotations
 

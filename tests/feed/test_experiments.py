@@ -1,4 +1,4 @@
-"""Experiments deal users to arms by a stable hash."""
+"""Experiments assign users to arms by a stable hash."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The kept order of the popular feed."""
+"""The cached order of the popular feed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""No list and no series ever has what the feed's filters remove, whatever the catalog and the viewer are like."""
+"""Lists and series never contain filtered videos, for any catalog and viewer."""
 
 from __future__ import annotations
 

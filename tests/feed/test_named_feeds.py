@@ -1,4 +1,4 @@
-"""Named feeds and filters: nothing that the safety filters remove, nothing twice, nothing of another tenant."""
+"""Named feeds and filters show no filtered video, none twice, and none of another tenant."""
 
 from __future__ import annotations
 

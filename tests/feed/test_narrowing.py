@@ -1,4 +1,4 @@
-"""Reading `feed=` and `filter.*=`: from the URL, each value once, in one form, with limits."""
+"""Parses `feed=` and `filter.*=` from the URL: each value once, normalized, with limits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A ready page is what would be made at that moment, whatever changed since it was made; and it is nobody's own."""
+"""A ready page equals a new one after any change, and belongs to no user."""
 
 from __future__ import annotations
 

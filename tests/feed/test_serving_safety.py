@@ -1,4 +1,4 @@
-"""What may be served does not depend on what is ranked, boosted, seen, flagged or carried in a cursor."""
+"""Ranking, boosts, history, flags and cursors never change which videos may be served."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long the reader keeps a user's signals, and that there are none."""
+"""How long the reader caches a user's signals, or their absence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Base sets and filters as masks: any value of a kind, every kind, and nothing kept by what callers send."""
+"""Base sets and filters as masks: any value within a kind, all kinds, no caching by caller input."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ranks for a tenant: the version it promoted, what its own learning found, the shipped models."""
+"""Chooses a tenant's models: its promoted version, its learned ones, or the shipped ones."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The deployed firewall rules on a real ModSecurity, in front of the local host."""
+"""Runs the deployed firewall rules on a real ModSecurity in front of the local host."""

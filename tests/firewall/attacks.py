@@ -1,4 +1,4 @@
-"""Attacks on the paths that every app can reach, as scanners and people send them: the firewall must refuse each."""
+"""Attacks on the paths that every app can reach, as scanners and people send them; the firewall must refuse each."""
 
 from __future__ import annotations
 

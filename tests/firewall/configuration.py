@@ -1,4 +1,4 @@
-"""The policies of a snapshot as a configuration of Apache with ModSecurity and the public Core Rule Set.
+"""Translates the policies of a snapshot to an Apache configuration with ModSecurity and the public Core Rule Set.
 
 One virtual host for each policy, and one before them that takes a path to its policy as the gateway does.
 

@@ -1,4 +1,4 @@
-"""One served app behind the firewall for each module."""
+"""Serves one app behind the firewall per module."""
 
 from __future__ import annotations
 

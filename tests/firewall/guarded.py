@@ -1,4 +1,4 @@
-"""The served app as a client outside sees it: behind the firewall."""
+"""The served app behind the firewall, as outside clients see it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Texts that we make up and clients send back, with random content: receipts, cursors, ids, keys of a batch."""
+"""Opaque texts that clients send back, with random content: receipts, cursors, ids, batch keys."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Requests of clients, editors and documents, all of which the firewall must let through."""
+"""Requests of clients, editors and documents that the firewall must allow."""
 
 from __future__ import annotations
 

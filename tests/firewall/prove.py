@@ -1,11 +1,11 @@
-"""`make prove-firewall`: what the firewall's deployed rules let through and what they refuse, tried for real.
+"""`make prove-firewall` tests what the deployed firewall rules allow and refuse.
 
-A ModSecurity with the public Core Rule Set at the gateway's paranoia level stands before the local host. Which rules
-are off, which only log, what is not inspected and which path has which policy are read from the snapshot of production.
-Sent are every documented request, every call of the Studio, files of each kind, titles and stories with ordinary
-punctuation, and receipts, cursors and ids of random content in both versions: none may be refused. Then attacks: each
-must be.
-Not tried: limits per address, and the rules that Microsoft adds to the public set.
+A ModSecurity with the public Core Rule Set at the gateway's paranoia level runs in front of the local host. Disabled
+rules, log-only rules, exclusions and the policy of each path are read from the snapshot of production.
+
+Requests that must pass: every documented request, every call of the Studio, files of each kind, titles and stories with
+ordinary punctuation, and receipts, cursors and ids of random content in both versions. Attacks must all be refused. Not
+tested: limits per address, and the rules that Microsoft adds to the public set.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Starts the firewall before an app, and tells what it refused and by which rules."""
+"""Starts the firewall in front of an app and reports refused requests with their rules."""
 
 from __future__ import annotations
 

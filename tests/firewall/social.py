@@ -1,4 +1,4 @@
-"""Stories, reports and searches as people write them, and calls of people: the firewall must let all of it through."""
+"""Stories, reports and searches as people write them; the firewall must allow all of them."""
 
 from __future__ import annotations
 

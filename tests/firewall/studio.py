@@ -1,6 +1,6 @@
-"""The Studio's own tests behind the firewall. `make prove-firewall` runs them; `make test` has them without it.
+"""Runs the Studio's own tests behind the firewall: part of `make prove-firewall`, not of `make test`.
 
-Left out is the test that writes a script into a title, which the firewall rightly refuses.
+The test that writes a script into a title is left out, because the firewall rightly refuses it.
 """
 
 from __future__ import annotations

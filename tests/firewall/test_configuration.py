@@ -1,4 +1,4 @@
-"""How the policies of a snapshot become a configuration of ModSecurity."""
+"""Translates a snapshot's policies to a configuration of ModSecurity."""
 
 from __future__ import annotations
 

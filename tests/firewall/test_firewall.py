@@ -1,4 +1,4 @@
-"""A sample of what `make prove-firewall` sends: what is ours passes the deployed rules, and attacks do not."""
+"""A sample of `make prove-firewall`: legitimate requests pass the deployed rules, and attacks do not."""
 
 from __future__ import annotations
 

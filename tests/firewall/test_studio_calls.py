@@ -1,4 +1,4 @@
-"""Every call that the Studio's files make, made by them in a browser behind the firewall."""
+"""Every call of the Studio's files, sent by them in a browser behind the firewall."""
 
 from __future__ import annotations
 

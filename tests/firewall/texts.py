@@ -1,4 +1,4 @@
-"""Titles as people write them: ordinary words, and punctuation that a firewall may take for something else."""
+"""Titles as people write them: ordinary words and punctuation that a firewall can mistake for an attack."""
 
 from __future__ import annotations
 

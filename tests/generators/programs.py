@@ -1,4 +1,4 @@
-"""Client generators as programs: each takes a document and makes a folder of code of it."""
+"""Runs client generators: each turns a document into a folder of code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Real client generators take both documents; what they make compiles, and serves a feed and takes a batch."""
+"""Real client generators process both documents; their clients compile, serve a feed and send a batch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The firewall of a snapshot: which policy a path gets, and what the policy asks of a request."""
+"""The firewall of a snapshot: the policy of each path, and the request limits of each policy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Digest of the answers to made-up ranking requests: equal digests are equal bits."""
+"""Prints a digest of responses to generated ranking requests: equal digests mean equal bits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which resource of production meets which requirement, from the snapshot: a table of `docs/operations.md`."""
+"""Lists which production resource meets which requirement, from the snapshot: a table of `docs/operations.md`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rules of the infrastructure: functions from a snapshot to findings; an empty list passes."""
+"""Rules of the infrastructure: functions from a snapshot to findings; an empty list means that the rule is met."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rules over snapshots: what would stop a deployment, or go wrong on its first day."""
+"""Rules over snapshots that find what would fail a first deployment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rules over snapshots: what the jobs in the network can do, who can start them, who reads their output."""
+"""Rules over snapshots: what jobs in the network can do, who can start them, who reads their output."""
 
 from __future__ import annotations
 

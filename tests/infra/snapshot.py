@@ -1,6 +1,6 @@
-"""Reads what a deployment would make: the resources of a snapshot, asked by type and dotted path.
+"""Reads the resources of a deployment snapshot by type and dotted path.
 
-What only a deployment can know stays a template expression, a string in square brackets.
+Values known only at deployment stay template expressions: strings in square brackets.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Alerts and workbook ask for metrics that exist, and every alert is explained."""
+"""Alerts and workbook query existing metrics, and every alert is explained."""
 
 from __future__ import annotations
 

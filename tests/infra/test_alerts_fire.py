@@ -1,9 +1,9 @@
-"""Every query alert on rows as the app's own exporter sends them: what it is for fires it, an ordinary hour does not.
+"""Every query alert fires on rows of its condition and not on rows of an ordinary hour.
 
 The rows go through the Azure Monitor exporter and come back as rows of the workspace's tables, over which `duckdb-kql`
-runs the alert's own query. It knows no `percentilew`: for the three queries with it a row stands as often as its weight
-says and the test asks for `percentile`, which is the same by definition. Requests are the host's rows, so they are made
-here, beside the app's own spans, which no alert may take for requests.
+runs the alert's own query. It has no `percentilew`: for the three queries with it a row is repeated by its weight, and
+the test asks for `percentile`, which is the same by definition. Requests are rows of the host, so they are made here,
+beside the app's own spans, which no alert may mistake for requests.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a deployment would make against the code it must fit, and proof that each kind of mistake is noticed."""
+"""Snapshots of the deployment match the code, and each kind of mistake is found."""
 
 from __future__ import annotations
 

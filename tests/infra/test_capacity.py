@@ -1,4 +1,4 @@
-"""The capacity program: it adds up, it never asks for less when there is more to do, and production follows it."""
+"""The capacity program adds up, never lowers its result for more load, and sizes production."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The official compiler has nothing to say about the Bicep files, and would say it."""
+"""The official compiler reports nothing about the Bicep files, and finds planted mistakes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The comparison of entries: it follows the figures, and says where a plan pays."""
+"""The comparison of network entries follows the figures and states when a DDoS plan pays."""
 
 from __future__ import annotations
 

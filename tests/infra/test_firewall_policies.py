@@ -1,4 +1,4 @@
-"""Every path has the policy it needs, and each rule about them notices its mistake."""
+"""Every path has the policy it needs, and each rule about policies finds its planted mistake."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What would stop the first deployment is ruled out, and each rule notices its mistake."""
+"""No known cause of a failed first deployment exists, and each rule finds its planted mistake."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From an empty store to the first feed, by the commands of docs/operations.md as they stand there."""
+"""The commands of docs/operations.md lead from an empty store to the first feed as written."""
 
 from __future__ import annotations
 

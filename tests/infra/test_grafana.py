@@ -1,4 +1,4 @@
-"""The Grafana dashboard asks for metrics and labels that the code has, and shows what the live page shows."""
+"""The Grafana dashboard queries existing metrics and labels, and shows what the live page shows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What could still be taken off the bill: the lines add up, and each would save something somewhere."""
+"""Ideas that would lower the bill further: the lines add up, and each saves something."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The comparison of hosts: it follows the capacity program, and decision 27 shows what it prints."""
+"""The comparison of hosts follows the capacity program; decision 27 shows its output."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a benchmark keeps: only when it is told to, one figure beside the others, in the order of their names."""
+"""Benchmarks record figures only with `--record`, merged and sorted by name."""
 
 from __future__ import annotations
 

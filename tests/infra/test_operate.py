@@ -1,4 +1,4 @@
-"""The operations program against a server that answers as the services do, over real sockets."""
+"""The operations program against a server that answers as the Azure services do, over real sockets."""
 
 from __future__ import annotations
 

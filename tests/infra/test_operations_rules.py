@@ -1,4 +1,4 @@
-"""The jobs inside the network do what they are for and no more, and each rule on that notices its mistake."""
+"""Jobs inside the network have no more rights than they need, and each rule finds its planted mistake."""
 
 from __future__ import annotations
 

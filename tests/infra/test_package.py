@@ -1,4 +1,4 @@
-"""The deployment package, built by the pipeline's own program."""
+"""The deployment package, built by the pipeline's program."""
 
 from __future__ import annotations
 

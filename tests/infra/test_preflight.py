@@ -1,4 +1,4 @@
-"""Preflight, against a program called `az` that answers as the Azure CLI does."""
+"""Preflight checks, run with a program called `az` that answers as the Azure CLI does."""
 
 from __future__ import annotations
 

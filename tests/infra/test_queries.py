@@ -1,4 +1,4 @@
-"""Every query of alerts and workbook, checked by the official Kusto language service against the tables' columns."""
+"""The official Kusto language service accepts every query of alerts and workbook with the tables' columns."""
 
 from __future__ import annotations
 

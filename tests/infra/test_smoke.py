@@ -1,4 +1,4 @@
-"""The smoke test must fail when the deployment is not right."""
+"""The smoke test fails when a deployment is broken."""
 
 from __future__ import annotations
 

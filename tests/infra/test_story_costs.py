@@ -1,4 +1,4 @@
-"""What stories add to the bill: nothing to what it was, more for more."""
+"""Costs of stories: zero change without them, and more for more."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The waterfall: its lines add up, an assumption is no saving, and each measured figure finds its place."""
+"""The cost waterfall: its lines add up, assumptions are no savings, and measured figures are applied."""
 
 from __future__ import annotations
 

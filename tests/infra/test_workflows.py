@@ -1,4 +1,4 @@
-"""The pipeline: pinned, least permissions, nothing from outside inside a shell line."""
+"""Workflows pin their actions, have least permissions, and put no untrusted input into a shell line."""
 
 from __future__ import annotations
 

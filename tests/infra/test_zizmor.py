@@ -1,4 +1,4 @@
-"""zizmor reads the workflows: nothing of medium severity or more, and each exception has its reason."""
+"""zizmor finds nothing of medium severity or more in the workflows; each exception has a reason."""
 
 from __future__ import annotations
 

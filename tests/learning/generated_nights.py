@@ -1,4 +1,4 @@
-"""A tenant whose days are generated, and whose nights run as in production: sample, learning, what is served."""
+"""A tenant with generated days and production's nightly jobs: sample, learning, served models."""
 
 from __future__ import annotations
 

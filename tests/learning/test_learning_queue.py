@@ -1,4 +1,4 @@
-"""One message a tenant: sent once a night, worked off one by one, and tried again alone."""
+"""The nightly learning queue: one message per tenant, sent once, processed and retried alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The archive's events as exposures: each view is one, and each play told by heartbeats."""
+"""Archived events as exposures: each view is one, and each play reported by heartbeats."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nights of generated tenants, through the job as it runs in production."""
+"""Nightly learning of generated tenants, by the production job."""
 
 from __future__ import annotations
 

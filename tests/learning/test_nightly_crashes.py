@@ -1,4 +1,4 @@
-"""A night that dies at any write, and is run again, ends with the result of one that was left alone."""
+"""A night killed at any write and repeated ends with the result of an undisturbed one."""
 
 from __future__ import annotations
 

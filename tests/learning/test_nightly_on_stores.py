@@ -1,4 +1,4 @@
-"""Whole nights over the queue, from the timer to what is served, on the embedded stores and on the Azure adapters."""
+"""Whole nights over the queue, from timer to served model, on embedded stores and on Azure adapters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The shipped weights are those of a fit that the code can repeat, within the limits that it sets."""
+"""The shipped weights come from a repeatable fit within its limits."""
 
 from learning.fit import LIMITS_NEXT_WATCH, NOT_LEARNED, SHOWN_WEIGHT, SHOWN_WEIGHT_NEXT_WATCH, model_of
 from learning.learner import LEARNED, by_hand_of

@@ -1,4 +1,4 @@
-"""A night that takes too long ends, and its thread with it."""
+"""A night that exceeds its time stops, and its thread ends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A model whose users watch less than the holdout is taken back."""
+"""A model whose users watch less than the holdout is rolled back."""
 
 from __future__ import annotations
 

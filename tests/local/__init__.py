@@ -1,1 +1,1 @@
-"""The local host, over real sockets, with a toy app."""
+"""Tests of the local host, over real sockets, with a toy app."""

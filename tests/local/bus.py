@@ -1,4 +1,4 @@
-"""In-memory bus with peek-lock and faults on demand: as much of the port as the message pump uses."""
+"""In-memory bus with peek-lock and injectable faults: the part of the port that the message pump uses."""
 
 from __future__ import annotations
 

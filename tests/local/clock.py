@@ -1,4 +1,4 @@
-"""Manual clock: stands still until a test moves it, and wakes sleepers in order."""
+"""Manual clock: time passes only when a test moves it; sleepers wake in order."""
 
 from __future__ import annotations
 

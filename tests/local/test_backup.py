@@ -1,4 +1,4 @@
-"""A backup is of one moment, and comes back whole or not at all."""
+"""A backup is consistent, and a restore is complete or changes nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The documentation as one machine serves it: whole, with links that lead somewhere, and nothing of its own accord."""
+"""The documentation served by the local host: complete, with working links, and without active content."""
 
 from __future__ import annotations
 

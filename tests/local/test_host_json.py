@@ -1,4 +1,4 @@
-"""Settings that the local host reads from host.json."""
+"""Reads the local host's settings from host.json."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""HTTP of the local host, over real sockets with a toy app: requests, answers, failures, limits, stopping."""
+"""HTTP of the local host over real sockets with a toy app: requests, responses, failures, limits, stopping."""
 
 from __future__ import annotations
 

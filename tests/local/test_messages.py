@@ -1,4 +1,4 @@
-"""Service Bus triggers: messages from a bus to the functions of a toy app."""
+"""Service Bus triggers deliver messages of a bus to the functions of a toy app."""
 
 from __future__ import annotations
 

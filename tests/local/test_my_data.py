@@ -1,4 +1,4 @@
-"""Files of one's own become a tenant that learns, with a report, and its videos and events can be taken out again."""
+"""A user's own files become a learning tenant with a report; its videos and events can be deleted again."""
 
 from __future__ import annotations
 

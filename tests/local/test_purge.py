@@ -1,4 +1,4 @@
-"""The daily purge of the local host deletes what has expired and nothing else."""
+"""The daily purge of the local host deletes only expired data."""
 
 from __future__ import annotations
 

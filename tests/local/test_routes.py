@@ -1,4 +1,4 @@
-"""Routes of the local host: which function answers a method and a path, compared as Azure does."""
+"""Routes of the local host: which function answers a method and path, matched as Azure does."""
 
 from __future__ import annotations
 

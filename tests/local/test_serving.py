@@ -1,4 +1,4 @@
-"""The whole app as the local host serves it: its own functions, and what it reports on Azure adapters."""
+"""The whole app in the local host: its functions, and its reports on Azure adapters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`python -m local` as somebody starts and stops it: what it says, and how long that takes."""
+"""`python -m local` as a user starts and stops it: its output and its timing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The host on the embedded bus: what is published reaches the function, across failures and a restart."""
+"""The host on the embedded bus delivers published messages across failures and a restart."""
 
 from __future__ import annotations
 

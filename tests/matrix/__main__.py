@@ -1,4 +1,4 @@
-"""Runs the whole matrix and prints its counts; exits with 1 when a pair comes out as its table does not say."""
+"""Runs the whole matrix and prints its counts; exits with 1 when an outcome differs from its table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The answers of a service over HTTP on a bad day."""
+"""Responses of a failing HTTP service."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The blob port on Blob Storage: its operations, and what each answer comes out as."""
+"""Operations of the blob port on Blob Storage, and the outcome of each response."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The bus port on Service Bus: its operations, and what each answer comes out as."""
+"""Operations of the bus port on Service Bus, and the outcome of each response."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The document port on Cosmos DB: its operations, and what each answer comes out as."""
+"""Operations of the document port on Cosmos DB, and the outcome of each response."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The flag port on App Configuration: its operations, and what each answer comes out as."""
+"""Operations of the flag port on App Configuration, and the outcome of each response."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One word for each outcome of a port's operation."""
+"""One word for each outcome of a port operation."""
 
 from __future__ import annotations
 

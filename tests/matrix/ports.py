@@ -1,4 +1,4 @@
-"""The ports that the matrix knows."""
+"""The ports under test in the matrix."""
 
 from __future__ import annotations
 

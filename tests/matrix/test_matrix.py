@@ -1,4 +1,4 @@
-"""What every port makes of a bad day's answers, as its table says. The whole matrix is `make matrix`."""
+"""Every port maps service responses to the outcomes in its table. The whole matrix is `make matrix`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files as people upload them, and some that only say so."""
+"""Sample uploads: valid files, and files whose content differs from their declared type."""
 
 from __future__ import annotations
 

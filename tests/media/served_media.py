@@ -1,4 +1,4 @@
-"""The served app with a media store whose links work: a folder, and the door that takes its links."""
+"""The served app with a media store whose links work: a folder and the endpoint that accepts its links."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The endpoints of uploads: who may call them, what they refuse, and that the flag takes them away."""
+"""Upload endpoints: permissions, refusals, and their absence when the flag is off."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one user may have of uploads."""
+"""Upload limits of one user."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An upload from ticket to media, on both media stores; what is refused; and what a broken-off call leaves."""
+"""An upload from ticket to media on both media stores, refusals, and interrupted calls."""
 
 from __future__ import annotations
 

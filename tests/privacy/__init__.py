@@ -1,1 +1,1 @@
-"""Promises of `privacy`."""
+"""Tests of `privacy`."""

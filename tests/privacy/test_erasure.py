@@ -1,4 +1,4 @@
-"""Erasure against all that may be on its way: late, redelivered, packed again, half written, rolled up or not."""
+"""Erasure of a user while their messages are late, redelivered, repacked, partly written or rolled up."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""A tenant is created, used and removed: what is left of it in every store, and of the tenant beside it.
+"""Removal of a tenant deletes it from every store and leaves other tenants unchanged.
 
-On the embedded backends, and on the Azure adapters against our test servers.
+Runs on the embedded backends and on the Azure adapters against our test servers.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Catalogs, stats and users for the ranking's tests, drawn from a seed."""
+"""Generates catalogs, statistics and users for ranking tests from a seed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The compiled page equals that of the reference implementation, however few candidates are sorted."""
+"""The compiled page selection equals the reference implementation, however few candidates are sorted."""
 
 from __future__ import annotations
 

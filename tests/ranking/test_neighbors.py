@@ -1,4 +1,4 @@
-"""Lists of similar videos: learned neighbors first, then a shared subject, never the video itself."""
+"""Similar videos: learned neighbors first, then a shared subject, never the video itself."""
 
 from __future__ import annotations
 

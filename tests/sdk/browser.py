@@ -1,4 +1,4 @@
-"""The built SDK in a browser: a profile with pages of an app, and what of theirs arrived at the service."""
+"""Runs the built SDK in a browser profile and reads which of its events arrived at the service."""
 
 from __future__ import annotations
 

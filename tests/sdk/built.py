@@ -1,6 +1,6 @@
-"""`python -m tests.sdk.built` writes what the TypeScript SDK has that is made from something else; a test compares it.
+"""`python -m tests.sdk.built` writes the generated files of the TypeScript SDK; a test compares them.
 
-Made are `src/api-types.ts`, from the API document for apps, and `dist/`, from `src/`.
+Generated are `src/api-types.ts`, from the API document for apps, and `dist/`, from `src/`.
 """
 
 from __future__ import annotations

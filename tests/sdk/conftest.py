@@ -1,4 +1,4 @@
-"""One served app for each module, a page of another origin beside it, and a profile of Chromium for each test."""
+"""Serves one app per module and a page of another origin, and starts a Chromium profile per test."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The served app for the tests of an SDK in another language: `python -m tests.sdk.server`.
+"""Serves the app for tests of an SDK in another language: `python -m tests.sdk.server`.
 
-Prints one line of JSON, `{"url": …, "control": …}`, and ends when its standard input does, so that it never outlives
-whoever started it. `control` takes POST requests with JSON and does what Python tests do by hand: see `CONTROLS`.
+Prints one line of JSON, `{"url": …, "control": …}`, and ends when its standard input closes, so it never outlives its
+parent process. `control` takes POST requests with JSON and does what Python tests do directly: see `CONTROLS`.
 """
 
 from __future__ import annotations

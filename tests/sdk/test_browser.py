@@ -1,6 +1,6 @@
-"""The built SDK in Chromium, on a page of another origin: pages that are reloaded, closed and killed lose nothing.
+"""The built SDK in Chromium on another origin: reloaded, closed and killed pages lose no event.
 
-Each story ends with what the service has: every event in its archive, once.
+Each test ends by checking the service's archive: every event once.
 """
 
 from __future__ import annotations

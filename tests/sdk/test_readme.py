@@ -1,4 +1,4 @@
-"""The README of the TypeScript SDK, walked: its commands and its page as they stand, but for ports and folder."""
+"""Commands and page of the TypeScript SDK's README work as written, with other ports and folder."""
 
 from __future__ import annotations
 

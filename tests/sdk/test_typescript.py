@@ -1,4 +1,4 @@
-"""The TypeScript SDK: what is committed is made from its source, it is small, and it keeps its promises."""
+"""The committed TypeScript SDK is built from its source, is small, and passes its tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tests of shared parts see the house's logger as it is at the start, whatever app still runs beside them."""
+"""Restores the package loggers to their initial state, whatever app still runs beside these tests."""
 
 from __future__ import annotations
 

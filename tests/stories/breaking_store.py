@@ -1,4 +1,4 @@
-"""A store that breaks off after so many writes, as a process that is killed, and keeps what was written."""
+"""A store that fails after a number of writes, like a killed process, and keeps what was written."""
 
 from __future__ import annotations
 

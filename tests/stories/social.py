@@ -1,4 +1,4 @@
-"""People of a tenant with tokens of its backend, for tests of follows and stories."""
+"""People of a tenant with user tokens, for tests of follows and stories."""
 
 from __future__ import annotations
 

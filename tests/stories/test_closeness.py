@@ -1,4 +1,4 @@
-"""Closeness and totals: what the ranked row knows beside the feed's signals, each fact once, fading, bounded."""
+"""Closeness and story totals for the ranked row: each interaction counts once, decays and is bounded."""
 
 from __future__ import annotations
 

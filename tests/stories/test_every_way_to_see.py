@@ -1,4 +1,4 @@
-"""Over HTTP, in a random world, no way shows a story that the caller may not see: row, id, search, report, media."""
+"""No endpoint (row, id, search, report, media) shows a story that the caller may not see, over random graphs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Posts, views and reactions when a process is killed between any two writes: nothing is lost, nothing twice."""
+"""Posts, views and reactions count once when a process is killed between any two writes."""
 
 from __future__ import annotations
 

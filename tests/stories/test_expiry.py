@@ -1,4 +1,4 @@
-"""The end of stories when the timer is killed between any two of its writes: each ends once, with its media."""
+"""Each story expires once, with its media, when the timer is killed between any two writes."""
 
 from __future__ import annotations
 

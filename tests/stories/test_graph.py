@@ -1,4 +1,4 @@
-"""Follows, requests and blocks: each whole or finished by repeating it, whatever breaks off, and never too many."""
+"""Follows, requests and blocks are complete or finished by a retry after any failure, and limited in number."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who somebody is to others: an id that opens nothing, and only with the user's own token."""
+"""Public ids: they grant no access, and their user needs a user token."""
 
 from __future__ import annotations
 

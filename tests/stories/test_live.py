@@ -1,4 +1,4 @@
-"""Authors learn what happened: at once where they listen, in their inbox in any case."""
+"""Authors are notified: at once while connected, and in their inbox always."""
 
 from __future__ import annotations
 

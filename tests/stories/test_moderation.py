@@ -1,4 +1,4 @@
-"""Reports of stories: who can make one, what holds a story back, what editors decide, and what a crash leaves."""
+"""Story reports: who can report, when a story is hidden, editors' decisions, and crashes in between."""
 
 from __future__ import annotations
 

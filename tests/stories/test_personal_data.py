@@ -1,4 +1,4 @@
-"""Everything of a person is exported in words, and nothing of it is left by an erasure, wherever that is killed."""
+"""A person's data is exported in words and erased completely, even if the erasure is killed."""
 
 from __future__ import annotations
 

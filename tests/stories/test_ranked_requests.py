@@ -1,4 +1,4 @@
-"""`GET /v1/stories?order=ranked`: when it is ranked, and why it is not."""
+"""`GET /v1/stories?order=ranked`: when the row is ranked, and the reason when it is not."""
 
 from __future__ import annotations
 

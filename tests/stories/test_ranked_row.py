@@ -1,4 +1,4 @@
-"""The ranked row shows exactly what the newest row shows, in another order, whatever moves between two pages."""
+"""The ranked row shows exactly the stories of the newest row, in another order, despite changes between pages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Posting, reading, looking and reacting: who sees what, once, and what authors learn of it."""
+"""Posting, reading, viewing and reacting: audiences, exact counts, and notifications of authors."""
 
 from __future__ import annotations
 

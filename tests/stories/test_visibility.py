@@ -1,4 +1,4 @@
-"""Nobody gets a story that they may not see: over random graphs, blocks, visibilities, ratings, states and times."""
+"""Nobody gets a story that they may not see: random graphs, blocks, audiences, ratings, states and times."""
 
 from __future__ import annotations
 

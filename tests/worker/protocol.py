@@ -1,7 +1,7 @@
-"""The few names of the worker's protocol that indexing uses; the worker library does not bring them along.
+"""Names of the worker protocol that indexing uses; the worker library does not include them.
 
-The numbers are those of the public definition of the protocol between the Functions host and its workers. A message is
-a record of whatever it was made with: the library only fills messages in, and the test reads them.
+The numbers are those of the public protocol definition between the Functions host and its workers. A message is a
+record of the fields it was made with: the library only fills messages in, and the test reads them.
 """
 
 from __future__ import annotations

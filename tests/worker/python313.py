@@ -1,7 +1,7 @@
-"""Prints the path of a Python 3.13, which the official worker library needs; nothing where there is none.
+"""Prints the path of a Python 3.13, which the official worker library needs, or nothing if there is none.
 
-Looks at `PYTHON313`, `python3.13` on the path, and pyenv's versions. A shim may be there and fail, so each is asked for
-its version. Run by make and by the tests.
+Checks `PYTHON313`, `python3.13` on the path, and pyenv's versions. A shim can exist and fail, so each is asked for its
+version. Run by make and by the tests.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""host.json says nothing that the Functions host ignores, and registers every trigger of the app."""
+"""host.json contains no key that the Functions host ignores, and every trigger of the app is registered."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The test servers and an app on them, once per test run: starting them takes longer than most tests."""
+"""Starts the test servers and an app on them once per test run, because starting takes longer than most tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The two processes: the test servers, and the app that stands on them."""
+"""Starts two processes: the test servers and the app that uses them."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The tour, taken from `docs/tour.md` itself: its commands run as they stand, on whatever app is served.
+"""Runs the commands of `docs/tour.md` as written against any served app.
 
-Only the address is another one. A step whose answer is not there yet is run again, as a reader would.
+Only the address differs. A step without its result yet is repeated, as a reader would.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Calls to Cosmos DB show in metrics."""
+"""Calls to Cosmos DB are counted in metrics."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Faults of the Azure services, one by one and all at once, under the whole app (against our test servers)."""
+"""The whole app survives faults of the Azure services, single and combined (against our test servers)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The commands of `docs/azure.md`, as they stand: servers, flags, app, switch, faults."""
+"""The commands of `docs/azure.md` work as written: servers, flags, app, switch, faults."""
 
 from __future__ import annotations
 

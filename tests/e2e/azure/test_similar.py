@@ -1,4 +1,4 @@
-"""The story of similar videos on both ways to run: found by subject at first, then ordered for a viewer who watched."""
+"""Similar videos on both backends: by subject at first, then ordered for a viewer with a history."""
 
 from __future__ import annotations
 

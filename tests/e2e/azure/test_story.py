@@ -1,4 +1,4 @@
-"""The tour's own commands on both ways to run: embedded, and on the four Azure adapters over the test servers."""
+"""The tour's commands work on both backends: embedded, and the four Azure adapters on test servers."""
 
 from __future__ import annotations
 

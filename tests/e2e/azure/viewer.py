@@ -1,4 +1,4 @@
-"""A tenant and one user of it, as an SDK sees the app and as the stores remember them."""
+"""A tenant and one user of it: calls as an SDK makes them, and reads of what the stores hold."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The HTTP side. A request's label, which faults match, is `<method> list` or `<method> <key>`."""
+"""Implements the HTTP API. Fault labels are `<method> list` or `<method> <key>`."""
 
 from __future__ import annotations
 

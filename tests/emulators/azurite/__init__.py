@@ -1,4 +1,4 @@
-"""Azurite, Microsoft's own Blob Storage emulator for Node: one process, an account of its own for every test."""
+"""Runs Azurite, Microsoft's Blob Storage emulator for Node: one process, one account per test."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tokens of Entra ID as the Cosmos DB test server takes them: those that a credential of `Entra` got, until revoked."""
+"""Entra ID tokens for the Cosmos DB test server: valid if issued by `Entra` and not revoked."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""The HTTP side: paths, keys, headers, faults.
+"""Implements the HTTP API: paths, keys, headers, faults.
 
-A request's label, which faults match, is its kind, the container, and where there are such the partition and the id:
-`read videos tenant_1 video:7`, `batch user-activity`, `query tenants`, `changes videos`, `ranges videos`, `container
-videos`, `account`.
+A fault label is the kind, the container, and where present the partition and the id: `read videos tenant_1 video:7`,
+`batch user-activity`, `query tenants`, `changes videos`, `ranges videos`, `container videos`, `account`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The AMQP side: connections, links, transfers, settlements, faults. The thread is in `reactor_thread.py`.
+"""Implements AMQP: connections, links, transfers, settlements, faults. The thread is in `reactor_thread.py`.
 
 A request's label, which faults match, is `send <path>`, `settle <path>`, `open <path>`, `token <path>` or
 `manage <path> <operation>`, paths in lower case. `status` with `condition` answers a request of management so.

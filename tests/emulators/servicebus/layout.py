@@ -1,4 +1,4 @@
-"""The project's own entities on the test broker."""
+"""Creates the project's entities on the test broker."""
 
 from __future__ import annotations
 

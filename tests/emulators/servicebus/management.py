@@ -1,4 +1,4 @@
-"""The request-response nodes: `$cbs`, where tokens are put, and `<entity>/$management`."""
+"""Request-response nodes: `$cbs` takes tokens, `<entity>/$management` takes management requests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A proton reactor on a thread of its own: starts, stops, listens, ticks, and runs what other threads ask for."""
+"""Runs a proton reactor on its own thread: starts, stops, listens, ticks, and runs calls of other threads."""
 
 from __future__ import annotations
 

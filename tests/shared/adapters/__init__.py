@@ -1,1 +1,1 @@
-"""Promises of `shared/adapters`."""
+"""Tests of `shared/adapters`."""

@@ -1,4 +1,4 @@
-"""`python -m tests.shared.adapters.crashing`: writes until it is killed, printing what was confirmed."""
+"""`python -m tests.shared.adapters.crashing` writes until it is killed and prints confirmed writes."""
 
 from __future__ import annotations
 

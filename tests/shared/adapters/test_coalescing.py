@@ -1,4 +1,4 @@
-"""The writer that turns many callers into few batches."""
+"""The writer that combines items of many callers into few batches."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Links of the media account by a user delegation key: signed as Azure says, for one blob, one deed and HTTPS alone.
+"""Media links by a user delegation key: signed as Azure specifies, for one blob, one operation and HTTPS only.
 
-Azure has seen none of them. The signature is held to the string-to-sign that is published under "Create a user
-delegation SAS" (learn.microsoft.com/rest/api/storageservices/create-user-delegation-sas), put together here from the
-link alone, as the service does it.
+They were never tried on Azure. The signature is compared with the string-to-sign published under "Create a user
+delegation SAS" (learn.microsoft.com/rest/api/storageservices/create-user-delegation-sas), built here from the link
+alone, as the service does.
 """
 
 from __future__ import annotations

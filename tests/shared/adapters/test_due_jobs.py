@@ -1,4 +1,4 @@
-"""Jobs that share a timer: each runs at its own period, whatever becomes of the others."""
+"""Jobs that share a timer run at their own periods, independent of each other's failures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tests of flags in a file alone; the contract of all flag sources is in `tests/contracts/`."""
+"""Tests of the flags file only; the contract of all flag sources is in `tests/contracts/`."""
 
 from __future__ import annotations
 

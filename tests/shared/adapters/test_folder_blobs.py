@@ -1,4 +1,4 @@
-"""Tests of blobs in a folder alone; the contract of all blob stores is in `tests/contracts/`."""
+"""Tests of the folder store only; the contract of all blob stores is in `tests/contracts/`."""
 
 from __future__ import annotations
 

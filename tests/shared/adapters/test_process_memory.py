@@ -1,4 +1,4 @@
-"""Memory of the process: one pool for all threads, and a collector that leaves alone what stays."""
+"""Process memory: all threads share one arena, and the garbage collector skips long-lived objects."""
 
 from __future__ import annotations
 

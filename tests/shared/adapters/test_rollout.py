@@ -1,4 +1,4 @@
-"""The roll-out by percentage, and the table of flags."""
+"""Rollout by percentage, and the table of flags."""
 
 from __future__ import annotations
 

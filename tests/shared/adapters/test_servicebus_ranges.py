@@ -1,4 +1,4 @@
-"""Which messages are settled together."""
+"""Groups consecutive messages that are settled together."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Session tokens kept per partition."""
+"""Session tokens, cached per partition."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One connection on its own thread: groups, failures, and getting over them."""
+"""A SQLite connection on its own thread: grouped commits, failures, and recovery."""
 
 from __future__ import annotations
 

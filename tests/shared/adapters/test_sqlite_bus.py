@@ -1,4 +1,4 @@
-"""Tests of the embedded bus alone; the contract of every bus is in `tests/contracts/`."""
+"""Tests of the embedded bus only; the contract of every bus is in `tests/contracts/`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was confirmed survives a kill -9, and several processes may share the files."""
+"""Confirmed writes survive kill -9, and several processes can share the files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tests of the embedded document store alone; the contract of all stores is in `tests/contracts/`."""
+"""Tests of the embedded document store only; the contract of all stores is in `tests/contracts/`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A damaged document of a tenant stops nobody else and opens nothing."""
+"""A damaged document of a tenant affects no other tenant and grants no access."""
 
 from __future__ import annotations
 

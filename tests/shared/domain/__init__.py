@@ -1,1 +1,1 @@
-"""Promises of `shared/domain`."""
+"""Tests of `shared/domain`."""

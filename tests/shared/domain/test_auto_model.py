@@ -1,4 +1,4 @@
-"""Promises of a tenant's learned state: it is read back as written, and a take-back is followed by a rest."""
+"""A tenant's learned state reads back as written, and a rollback is followed by a pause."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""However often a signing key is rotated, the app starts with the ring, and the keys before still verify."""
+"""The app starts with the key ring after any number of rotations, and earlier keys still verify."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Media hosts: what can be declared, the ticket for them, and the policy that follows from them."""
+"""Media hosts: valid declarations, their ticket, and the resulting Content-Security-Policy."""
 
 from __future__ import annotations
 

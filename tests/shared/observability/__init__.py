@@ -1,1 +1,1 @@
-"""Promises of `shared/observability`."""
+"""Tests of `shared/observability`."""

@@ -1,4 +1,4 @@
-"""Counting in memory, and the text for Prometheus."""
+"""In-memory metrics and their Prometheus text."""
 
 from __future__ import annotations
 

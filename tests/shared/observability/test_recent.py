@@ -1,4 +1,4 @@
-"""What was counted in the last minutes, and percentiles from buckets."""
+"""Counts of the last minutes, and percentiles from histogram buckets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What goes over the wire: OTLP to a collector, and Azure Monitor's own protocol; real exporters, real sockets."""
+"""Exported telemetry on the wire: OTLP to a collector and Azure Monitor's protocol; real exporters and sockets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trace ids: taken from a caller, made up, and sampled."""
+"""Trace ids: continued from a caller, generated, and sampled."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Promises of `shared/web`."""
+"""Tests of `shared/web`."""

@@ -1,4 +1,4 @@
-"""Rates, shares and shedding, with a clock that only moves when told."""
+"""Rate limits, tenant shares and load shedding, with a clock that tests move."""
 
 from __future__ import annotations
 

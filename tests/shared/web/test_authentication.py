@@ -1,4 +1,4 @@
-"""Authentication while the tenants are known and while they are not."""
+"""Authentication before and after the tenants were read."""
 
 from __future__ import annotations
 

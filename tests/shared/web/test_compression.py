@@ -1,4 +1,4 @@
-"""When a response is compressed, and that what is put together from parts is one gzip body."""
+"""Decides when a response is compressed, and joins compressed parts into one gzip body."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`/health` of a process that can answer nothing else: a gateway must not send it requests."""
+"""`/health` fails when a process can serve no request, so the gateway sends it none."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A user token must prove signature, tenant, audience and times; every failure is tried."""
+"""User tokens must prove signature, tenant, audience and times; every failure is tested."""
 
 from __future__ import annotations
 
