@@ -1,8 +1,8 @@
-"""Compares this instance's clock with the `Date` of what two services answer.
+"""Compares this instance's clock with the `Date` header of App Configuration and Cosmos DB.
 
-An instance whose clock is wrong would accept events at times that never were, and forget what is not old. It is
-believed to be wrong only when both services say so, twice in a row, and agree with each other. Where they disagree
-nobody can tell who is right: that is an alarm and refuses nothing. On one machine there is nothing to compare with.
+With a wrong clock, an instance would accept events at wrong times, and delete data that is not old. The clock counts as
+wrong only when both services say so, twice in a row, and agree with each other. When they disagree, the state is
+`disputed`: an alarm that refuses nothing. On one machine there is no service to compare with.
 """
 
 from __future__ import annotations
@@ -20,14 +20,16 @@ log = logging.getLogger("feed.clock")
 TOLERANCE_SECONDS = 30.0
 ANSWERS_IN_A_ROW = 2
 LOOK_EVERY_SECONDS = 0.25
-"""No more answers of one service are looked at: reading a date costs some microseconds."""
+"""Least time between two dates of a service that are read: parsing one costs some microseconds."""
 APP_CONFIGURATION, COSMOS = "app_configuration", "cosmos"
 RIGHT, WRONG, DISPUTED = "right", "wrong", "disputed"
 
 
 class ClockGuard:
-    """Compares the clock with the dates of the services' answers. `clock` gives seconds since the epoch, `elapsed`
-    seconds that never go back: together they tell at once when somebody sets the clock, between two answers too.
+    """Compares the clock with the dates of the services' answers.
+
+    `clock` returns seconds since the epoch, `elapsed` monotonic seconds. Their difference reveals at once, also between
+    two answers, when the clock is set.
     """
 
     def __init__(self, clock: Callable[[], float], elapsed: Callable[[], float], telemetry: Telemetry) -> None:
@@ -36,7 +38,7 @@ class ClockGuard:
         self._zeros: dict[str, deque[float]] = {
             service: deque(maxlen=ANSWERS_IN_A_ROW) for service in (APP_CONFIGURATION, COSMOS)
         }
-        """By service: what its last dates make the time of day when `elapsed` was 0."""
+        """By service: the time of day at `elapsed` 0, from each of its last dates."""
         self._zero = clock() - elapsed()
         self._state = RIGHT
         for service in self._zeros:
@@ -45,7 +47,7 @@ class ClockGuard:
         telemetry.watch("clock_disputed", lambda: float(self._state == DISPUTED))
 
     def saw(self, service: str, headers: Mapping[str, str]) -> None:
-        """Take in a well-formed answer's headers, from any thread. One that a cache kept (`Age`) says nothing."""
+        """Read the headers of a well-formed answer, on any thread. Ignores a cached answer (header `Age`)."""
         now = self._elapsed()
         if 0 <= now - self._looked_at.get(service, float("-inf")) < LOOK_EVERY_SECONDS:
             return
@@ -57,10 +59,10 @@ class ClockGuard:
         except (ValueError, TypeError, OverflowError):
             return
         self._looked_at[service] = now
-        self._zeros[service].append(date + 0.5 - now)  # a date is cut off to whole seconds
+        self._zeros[service].append(date + 0.5 - now)  # a date is truncated to whole seconds
 
     def trusted(self) -> bool:
-        """Whether what is written may carry this clock's time. A change of the answer is logged."""
+        """Whether writes can use this clock's time. A change of state is logged."""
         zero = self._clock() - self._elapsed()
         if abs(zero - self._zero) > TOLERANCE_SECONDS:
             self._telemetry.count("clock_steps")
@@ -76,7 +78,7 @@ class ClockGuard:
         return state != WRONG
 
     def _ahead(self, service: str) -> float | None:
-        """How far this clock is ahead of a service's last date, None while it has said nothing."""
+        """Return the seconds by which this clock is ahead of a service's last date; None without a date."""
         zeros = self._zeros[service]
         return self._clock() - self._elapsed() - zeros[-1] if zeros else None
 

@@ -1,6 +1,7 @@
-"""Several jobs of one timer, each at its own period: with zone redundancy every timer has two instances that are paid.
+"""Runs several jobs in one timer function, each with its own period.
 
-The jobs run side by side. None waits for another, and the failure of one ends no other.
+With zone redundancy, every timer function keeps two billed instances; sharing one saves that. Jobs run concurrently:
+none waits for another, and a failure ends only its own job.
 """
 
 from __future__ import annotations
@@ -10,27 +11,30 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 LOOK_SECONDS = 5.0
-"""While a long job works, how often a call looks for others whose time has come."""
+"""Period at which a call looks for due jobs while a long one runs."""
 
 
 @dataclass(eq=False, slots=True)
 class DueJob:
-    """`seconds` is the period by the time of day; with 0 the job runs once at every call, however long that takes."""
+    """A job and its period in `seconds`, counted by the time of day. With 0 it runs once at every call."""
 
     run: Callable[[], Awaitable[object]]
     seconds: int = 0
     _last: int | None = field(default=None, init=False)
 
     def due(self, now: float) -> bool:
-        """Whether a period has begun since this was last asked. The first time is always one."""
+        """Whether a period has begun since the last call. True at the first call."""
         period = int(now // self.seconds) if self.seconds else None
         was, self._last = self._last, period
         return period is None or period != was
 
 
 class DueJobs:
-    """`clock` gives seconds since the epoch. What ran last is known to this process alone: after a restart all are
-    due, so each job must do no harm when it runs too often, or twice at once in two processes."""
+    """Runs jobs when they are due. `clock` returns seconds since the epoch.
+
+    Only this process knows when a job last ran. After a restart all are due, so a job must do no harm when it runs too
+    often, or in two processes at once.
+    """
 
     def __init__(self, jobs: Sequence[DueJob], clock: Callable[[], float], look_seconds: float = LOOK_SECONDS) -> None:
         self._jobs = jobs
@@ -38,8 +42,10 @@ class DueJobs:
         self._look_seconds = look_seconds
 
     async def run(self) -> None:
-        """Run what is due. While one of these still works, jobs that become due again are run again, so a long job
-        holds up no short one. Raises what failed after all have ended; an `ExceptionGroup` of several failures."""
+        """Run the due jobs. While one still runs, others that become due run again, so a long job delays no short one.
+
+        After all have ended, raises the failure of a job, or an `ExceptionGroup` of several.
+        """
         failures: list[Exception] = []
         running: set[DueJob] = set()
 

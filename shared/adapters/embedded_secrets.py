@@ -1,4 +1,4 @@
-"""The secrets that embedded mode makes for itself and keeps beside its data, readable by the owner only."""
+"""Generates the secrets of embedded mode and stores them beside its data, readable by the owner only."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ FILE = "secrets.json"
 
 
 def with_embedded_secrets(settings: Settings) -> Settings:
-    """Settings with these secrets. Raises `BadSetting` when they are lost or damaged."""
+    """Return the settings with these secrets. Raises `BadSetting` when they are lost or damaged."""
     if settings.signing_keys and settings.identity_secret:
         return settings
     folder = data_folder(settings)
     path = folder / FILE
-    # Looked at in this order: another process may be starting, and makes its secrets before its data.
+    # Data is checked first: another process that is starting writes its secrets before its data.
     used = any((folder / name).exists() for name in ("documents.db", "bus.db", "blobs"))
     if not path.exists():
         if used:
@@ -47,8 +47,11 @@ def with_embedded_secrets(settings: Settings) -> Settings:
 
 
 def rotate_signing_key(settings: Settings) -> None:
-    """Put a new signing key in front of those that are kept: it signs once the app has started again, and what the two
-    before it have signed is still accepted. Raises `BadSetting` where the file does not give the keys."""
+    """Add a new signing key in front of the stored ones.
+
+    It signs after the next start of the app. Signatures of the two previous keys stay valid. Raises `BadSetting` when
+    the file does not have the keys.
+    """
     path = Path(settings.data_folder) / FILE
     if settings.signing_keys:
         raise BadSetting("The signing keys come from SIGNING_KEYS. Add the new key there, before the others.")
@@ -62,7 +65,7 @@ def rotate_signing_key(settings: Settings) -> None:
 
 
 def _ring(kept: Mapping[str, Any]) -> str:
-    """The signing keys, the current one first."""
+    """Return the signing keys as a setting, the current one first."""
     return str(kept.get("ring") or f"local:{kept['signing']}")
 
 
@@ -84,7 +87,7 @@ def _make_secrets(path: Path) -> None:
 
 
 def _written_aside(path: Path, content: Mapping[str, Any]) -> Path:
-    """A file beside `path`, on the disk, for its owner only."""
+    """Write a flushed file beside `path`, readable by its owner only. Return its path."""
     temporary = path.with_name(f".secrets-{os.getpid()}")
     try:
         with os.fdopen(os.open(temporary, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w") as file:
@@ -98,7 +101,7 @@ def _written_aside(path: Path, content: Mapping[str, Any]) -> Path:
 
 
 def _kept_secrets(path: Path) -> Mapping[str, Any]:
-    """The secrets of a file, checked. Raises `BadSetting` when it is empty, cut off or not ours."""
+    """Read and check the secrets of a file. Raises `BadSetting` when it is empty, truncated or of another format."""
     try:
         kept: Mapping[str, Any] = json.loads(path.read_bytes())
         if all(len(base64.b64decode(kept[name], validate=True)) == 32 for name in _SECRETS):

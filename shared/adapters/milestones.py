@@ -1,8 +1,8 @@
-"""First feeds and first events: when each new tenant's app was heard of first, stored once.
+"""Stores when each new tenant's app first got a feed and first sent events.
 
-A request costs a look into memory, and only where a tenant still awaits something, a mark there. Each instance writes
-its marks with its refresh of the tenants; the earliest stays. What was marked and not written when a process is killed,
-the next request marks again.
+A request costs a look-up in memory, and a mark there if the tenant has no such time yet. Each instance writes its marks
+at its refresh of the tenants; the earliest time is kept. Marks that are lost with a process are set again by the next
+request.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from shared.domain.formats import is_number
 from shared.observability.metrics import Telemetry
 
 FEED, EVENT = "firstFeedAt", "firstEventAt"
-"""The fields of a tenant's onboarding document."""
+"""Fields of a tenant's onboarding document."""
 APP_SCOPE = "sdk"
 
 
 class Milestones:
-    """The marks of one process: at most two for each tenant that awaits them."""
+    """Marks of one process: at most two for each tenant without these times."""
 
     def __init__(self, documents: DocumentStore, tenants: TenantDirectory, telemetry: Telemetry) -> None:
         self._documents = documents
@@ -29,17 +29,17 @@ class Milestones:
         self._seen: dict[tuple[str, str], float] = {}
 
     def saw(self, what: str, tenant_id: str, scopes: frozenset[str], now: float) -> None:
-        """Mark that an app's request was served (`now` in seconds since the epoch), unless one was before."""
+        """Mark that an app's request was served (`now` in seconds since the epoch), if it is the tenant's first."""
         if what in self._tenants.awaited(tenant_id) and APP_SCOPE in scopes:
             self._seen.setdefault((tenant_id, what), now)
 
     async def flush(self) -> None:
-        """Write the marks. What cannot be written now stays for the next call."""
+        """Write the marks. Marks that cannot be written stay for the next call."""
         for (tenant_id, what), at in list(self._seen.items()):
             try:
                 await self._write(tenant_id, what, at)
             except WriteRejected:
-                continue  # another instance wrote: the next call looks at what it wrote
+                continue  # another instance wrote: the next call reads its time
             except StoreError:
                 self._telemetry.count("store_failures", "onboarding")
                 return

@@ -1,7 +1,7 @@
 """Refreshes data in memory: a background loop, and a catch-up for a process that slept.
 
-A request never waits for a refresh unless what it holds is older than it may be (a frozen instance that wakes up),
-and then only within a budget.
+A request waits for a refresh only when the data is too old, as on a frozen instance that wakes up, and then only within
+a budget.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from shared.observability.metrics import Telemetry
 Action = Callable[[], Awaitable[None]]
 
 ATTEMPT_SECONDS = 1.0
-"""While a source is down, requests try it no more often than this."""
+"""Least time between two attempts that requests start while a source is down."""
 
 
 class Refresher:
-    """Runs `action` every `interval` seconds at the latest (up to 15 % sooner, so that instances do not march in step).
+    """Runs `action` every `interval` seconds, or 5 to 15 % earlier, so that instances do not run in step.
 
-    After a failure the first pause is `first_pause` seconds (two intervals unless it is given); it doubles with every
-    further failure up to `longest_pause` (30 s, or an interval where that is longer). `refreshed_at` is the time by
-    `clock` when the last action that succeeded began: what was written before then is held. None before the first.
-    `clock` gives seconds and must not go back: an age by the time of day is wrong as soon as somebody sets that.
+    After a failure the first pause is `first_pause` seconds (default: two intervals). It doubles with every further
+    failure up to `longest_pause` (default: 30 s, or an interval if that is longer). `refreshed_at`: the start of the
+    last successful action by `clock`, None before the first; data written before it is in memory. `clock` must be
+    monotonic, in seconds: with the time of day, ages would be wrong after the clock is set.
     """
 
     def __init__(
@@ -56,8 +56,8 @@ class Refresher:
         telemetry.watch("refresh_age_seconds", self.age, name)
 
     def age(self) -> float | None:
-        """Seconds since `refreshed_at`, None before the first. A negative age means a broken clock: it is counted,
-        and the next request refreshes."""
+        """Return the seconds since `refreshed_at`, None before the first. A negative age means a broken clock: it is
+        counted and returned as 0, and the next request refreshes."""
         if self.refreshed_at is None:
             return None
         age = self._clock() - self.refreshed_at
@@ -67,12 +67,12 @@ class Refresher:
         return age
 
     def start(self) -> None:
-        """Begin the loop on the running event loop. A second call does nothing."""
+        """Start the loop on the running event loop. A second call does nothing."""
         if self._loop is None:
             self._loop = asyncio.create_task(self._run(), name=f"refresh-{self._name}")
 
     async def stop(self) -> None:
-        """End the loop, and what requests asked for."""
+        """Stop the loop, and refreshes that requests started."""
         tasks: list[asyncio.Task[Any]] = [task for task in (self._loop, self._asked) if task is not None]
         self._loop = self._asked = None
         for task in tasks:
@@ -80,9 +80,9 @@ class Refresher:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def refresh(self) -> bool:
-        """Have the action run from here on: now, or after the run under way, whose reads may predate this call.
+        """Run the action: now, or after the current run, whose reads can predate this call.
 
-        Callers that wait together share one run. True when it succeeded; failures are counted.
+        Callers that wait together share one run. Returns True when it succeeded; failures are counted.
         """
         asked_at = self._clock()
         async with self._lock:
@@ -102,9 +102,9 @@ class Refresher:
             return True
 
     async def ensure_fresh(self, age_seconds: float, budget_seconds: float) -> None:
-        """Return at once when the last refresh is young enough; else wait for one, for no longer than the budget.
+        """Return at once when the last refresh is at most `age_seconds` old; else wait for one, within the budget.
 
-        The refresh itself goes on beyond the budget: cut short, it could have read a change that nobody then holds.
+        The refresh itself goes on after the budget: if it were cancelled, changes it had read could be lost.
         """
         now = self._clock()
         if self.refreshed_at is not None and 0 <= now - self.refreshed_at <= age_seconds:

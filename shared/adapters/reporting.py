@@ -1,4 +1,4 @@
-"""Reports how calls of the ports end, so that an outage is one line in the log and not one a call."""
+"""Wraps the ports to report how their calls end. An outage becomes one log line, not one per call."""
 
 from __future__ import annotations
 
@@ -31,26 +31,26 @@ BLOBS_READ, BLOBS_WRITE = "blobs.read", "blobs.write"
 BLOBS_MEDIA = "blobs.media"
 
 UNAVAILABLE = (StoreUnavailable, BusUnavailable, BlobsUnavailable)
-"""Errors of the ports that a request depends on."""
+"""Outages of the ports that requests depend on."""
 REFUSED = (StoreRefused, BusRefused, BlobRefused)
-"""Final refusals of the ports, each about one document or message alone."""
+"""Final refusals of the ports, each about one document or message."""
 _SENTENCES = (*UNAVAILABLE, *REFUSED, FlagsUnavailable)
-"""Errors whose text is a sentence of ours: it names no user and quotes nothing a caller sent."""
+"""Errors with a text of our own, which names no user and quotes no caller."""
 
 
 _CUT_SHORT = {StoreUnavailable: DOCUMENTS_READ, BusUnavailable: BUS_PUBLISH, BlobsUnavailable: BLOBS_READ}
-"""The calls of each port that a request gives a budget of its own."""
+"""By error: the call that requests give a time-out of their own."""
 
 
 def reason_of(error: BaseException) -> str:
-    """Reason of a failure as the log can show it: the sentence of a port's own error, else the error's type alone."""
+    """Return a failure's reason for the log: the text of a port's own error, else only the error's type."""
     return str(error) if isinstance(error, _SENTENCES) and str(error) else type(error).__name__
 
 
 def outage_id(dependencies: Dependencies, error: BaseException) -> str:
-    """The error id of the outage that an error of a port tells of.
+    """Return the error id of the outage behind a port's error.
 
-    A call that its caller cut short for being too late has been reported by nobody yet: it is here.
+    A call that its caller's time-out cancelled is not reported yet, so it is reported here.
     """
     name = next(name for kind, name in _CUT_SHORT.items() if isinstance(error, kind))
     port = name.partition(".")[0]
@@ -61,8 +61,8 @@ def outage_id(dependencies: Dependencies, error: BaseException) -> str:
 
 
 class _Reported:
-    """A context around one call. What says nothing about the dependency (a refused write, a cancelled call) is
-    reported as neither."""
+    """Context of one call that reports success or failure. Outcomes that say nothing about the dependency (a refused
+    write, a cancelled call) are not reported."""
 
     __slots__ = ("_dependencies", "_name")
 
@@ -80,7 +80,7 @@ class _Reported:
 
 
 class _Port:
-    """Pass on what a backend has beyond the port."""
+    """Passes calls that are not in the port on to the backend."""
 
     def __init__(self, inner: Any, dependencies: Dependencies) -> None:
         self._inner = inner
@@ -94,9 +94,11 @@ class _Port:
 
 
 class ReportedDocuments(_Port):
-    """`DocumentStore` around `inner`, which also reports documents that a read or a query found damaged. Those among
-    changes are for whoever keeps what it reads to report. Items of other programs among changes are counted, and each
-    container's first is logged."""
+    """`DocumentStore` around `inner`, which also reports damaged documents of reads and queries.
+
+    Readers of changes report damaged documents themselves. Items of other programs among changes are counted, and the
+    first of each container is logged.
+    """
 
     def __init__(self, inner: Any, telemetry: Telemetry) -> None:
         super().__init__(inner, telemetry.dependencies)
@@ -226,7 +228,7 @@ class ReportedBlobs(_Port):
 
 
 class ReportedMedia(_Port):
-    """`LinkedBlobs` around `inner`, as far as uploads use it."""
+    """`LinkedBlobs` around `inner`, with the methods that uploads use."""
 
     async def upload_url(self, container: str, name: str, content_type: str, expires_at: float) -> UploadLink:
         with self._reported(BLOBS_MEDIA):
@@ -260,7 +262,7 @@ class ReportedMedia(_Port):
 
 
 def reported_media(media: LinkedBlobs | None, telemetry: Telemetry) -> LinkedBlobs | None:
-    """The media store, if there is one, with its outages reported."""
+    """Wrap the media store, if there is one, to report its outages."""
     around: Any = None if media is None else ReportedMedia(media, telemetry.dependencies)
     found: LinkedBlobs | None = around
     return found
@@ -269,7 +271,7 @@ def reported_media(media: LinkedBlobs | None, telemetry: Telemetry) -> LinkedBlo
 def reported(
     documents: DocumentStore, bus: Bus, blobs: Blobs, telemetry: Telemetry
 ) -> tuple[DocumentStore, Bus, Blobs]:
-    """The three ports, with their outages and damaged documents reported."""
+    """Wrap the three ports to report their outages and damaged documents."""
     return (
         ReportedDocuments(documents, telemetry),
         ReportedBus(bus, telemetry.dependencies),

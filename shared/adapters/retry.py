@@ -1,4 +1,4 @@
-"""Time budgets and retries with growing, jittered pauses: the one place that loops over a call that may fail."""
+"""Time-outs, and retries with growing, jittered pauses. Every retry loop of the project uses `retry`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Result = TypeVar("Result")
 
 
 async def with_timeout(seconds: float, call: Awaitable[Result], failure: type[Exception]) -> Result:
-    """Await `call` for at most `seconds`; raises `failure` when it takes longer, and cancels it."""
+    """Await `call` for up to `seconds`; then cancel it and raise `failure`."""
     try:
         async with asyncio.timeout(seconds):
             return await call
@@ -22,7 +22,7 @@ async def with_timeout(seconds: float, call: Awaitable[Result], failure: type[Ex
 
 
 def always(error: Exception) -> bool:
-    """Every error of the types given is worth another attempt."""
+    """Accept every error for another attempt."""
     return True
 
 
@@ -40,10 +40,9 @@ async def retry(
 ) -> Result:
     """Run `step` until it succeeds, and return its result.
 
-    Tries again after an error of a type in `on` that `when` agrees to. Gives up, with the error, after `attempts`, or
-    when the next pause would end after `give_up_at` by `clock`, which never goes back. Pauses double from
-    `first_pause` to `longest_pause` seconds, and are shortened at random by up to half. `failed` hears of every such
-    error.
+    Tries again after an error of a type in `on` for which `when` is True. Raises the error after `attempts`, or when
+    the next pause would end after `give_up_at` by the monotonic `clock`. Pauses double from `first_pause` to
+    `longest_pause` seconds, shortened at random by up to half. `failed` is called with every such error.
     """
     pause, tried = first_pause, 0
     while True:

@@ -1,14 +1,14 @@
-"""One SQLite connection on a thread of its own, so that the event loop never waits for a disk.
+"""Runs one SQLite connection on its own thread, so that the event loop never waits for a disk.
 
-Calls queue up while the thread is busy and are then taken together. For a connection that writes, such a
-group is one transaction: sixty-four concurrent writers share one `fsync`, and each still gets its own answer,
-because every call runs inside its own savepoint.
+Calls that arrive while the thread is busy are executed as a group. For a connection that writes, a group is one
+transaction: sixty-four concurrent writers share one `fsync`. Every call has its own savepoint, so each gets its own
+result.
 
-Durability: the file is in WAL mode. With `synchronous=FULL` a commit is on the disk before it is answered, so
-it survives a `kill -9` and a power cut. With `NORMAL` (calls marked `durable=False`) it survives a `kill -9`,
-but a power cut may undo the latest ones, always from the end backwards and never half of one.
+Durability: the file is in WAL mode. With `synchronous=FULL` a commit is on the disk before the call returns, so it
+survives a `kill -9` and a power cut. With `NORMAL` (calls with `durable=False`) it survives a `kill -9`, but a power
+cut can undo the latest commits, always whole ones.
 
-Several processes may open the same file; SQLite's own locks order their transactions.
+Several processes can open the same file; SQLite's locks order their transactions.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from typing import Any, Generic, TypeVar
 T = TypeVar("T")
 
 BUSY_SECONDS = 5.0
-"""How long a transaction waits for another process to finish its own."""
+"""Longest wait for a transaction of another process."""
 MAX_GROUP = 256
-"""Calls in one transaction at most: bounds how long the first of them waits for the last."""
+"""Most calls in one transaction; limits how long the first of them waits for the last."""
 
 _SETTINGS = """
 PRAGMA journal_mode = WAL;
@@ -42,7 +42,7 @@ PRAGMA journal_size_limit = 67108864;
 
 @dataclass(slots=True)
 class _Call(Generic[T]):
-    """A piece of work, and where its outcome goes."""
+    """A function to run, and the future of its result."""
 
     work: Callable[[sqlite3.Connection], T]
     loop: asyncio.AbstractEventLoop
@@ -53,12 +53,11 @@ class _Call(Generic[T]):
 
 
 class SqliteThread:
-    """Runs work on one connection to `path`, opened at the first call and again after a failure.
+    """Runs functions on one connection to `path`, opened at the first call and again after a failure.
 
-    `schema` is a script that may run any number of times. `writes` makes every group of calls one
-    transaction; a reader's calls each see everything committed before they were made. Failures of the file
-    itself are raised as `unavailable(sentence)`; whatever else a piece of work raises undoes that work alone
-    and is handed on.
+    `schema`: a script that can run repeatedly. `writes`: every group of calls is one transaction; without it, each call
+    sees everything committed before it. Failures of the file are raised as `unavailable(sentence)`. Any other exception
+    of a function undoes only that function's work and is raised to its caller.
     """
 
     def __init__(
@@ -80,7 +79,7 @@ class SqliteThread:
         self._closed = False
 
     def call(self, work: Callable[[sqlite3.Connection], T], *, durable: bool = True) -> asyncio.Future[T]:
-        """Queue `work`; the future answers when it is done (for a writer: committed)."""
+        """Queue `work`; the future has its result when it is done (for a writer: committed)."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         if self._closed:
@@ -93,7 +92,7 @@ class SqliteThread:
         return future
 
     async def close(self) -> None:
-        """Finish what is queued, then let go of the file. Safe to call twice."""
+        """Finish the queued calls, then close the file. Safe to call twice."""
         self._closed = True
         thread, self._thread = self._thread, None
         if thread is not None:
@@ -113,9 +112,9 @@ class SqliteThread:
                 run = _run_in_one_transaction if self._writes else _run_each
                 run(connection, group)
             except Exception as error:
-                # Whatever it was, those who wait must hear of it and the thread must live on. Nothing of the group
-                # was committed. The connection may be in any state, so the next group gets a fresh one: that is
-                # also how the file is found again once its disk is back.
+                # Whatever failed, the callers must get it and the thread must go on. Nothing of the group was
+                # committed. The connection is in an unknown state, so the next group opens a new one. That also
+                # finds the file again when its disk is back.
                 for call in group:
                     call.error = self._unavailable(explain(error, self._path))
                 _discard(connection)
@@ -124,7 +123,7 @@ class SqliteThread:
         _discard(connection)
 
     def _take(self) -> tuple[list[_Call[Any]], bool]:
-        """Wait for a call, then take what else is there; True when the thread is to end afterwards."""
+        """Wait for a call and take all queued ones; True when the thread must end afterwards."""
         group: list[_Call[Any]] = []
         while True:
             call = self._calls.get()
@@ -144,7 +143,7 @@ class SqliteThread:
                 connection.executescript(_SETTINGS + self._schema)
                 return connection
             except sqlite3.OperationalError as error:
-                # Two processes that turn a new file to WAL mode at once get BUSY without SQLite waiting.
+                # Two processes that switch a new file to WAL mode at once get BUSY immediately.
                 _discard(connection)
                 if not _is_busy(error) or time.monotonic() > give_up_at:
                     raise
@@ -182,12 +181,12 @@ def _run_each(connection: sqlite3.Connection, group: Sequence[_Call[Any]]) -> No
 
 
 def _answer(group: Sequence[_Call[Any]]) -> None:
-    """One wake-up of each event loop, however many of its calls are done."""
+    """Set the results of a group, with one wake-up per event loop."""
     by_loop: dict[asyncio.AbstractEventLoop, list[_Call[Any]]] = {}
     for call in group:
         by_loop.setdefault(call.loop, []).append(call)
     for loop, calls in by_loop.items():
-        with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits any more
+        with contextlib.suppress(RuntimeError):  # the loop is closed, so no caller waits
             loop.call_soon_threadsafe(_settle, calls)
 
 
@@ -208,7 +207,7 @@ def _discard(connection: sqlite3.Connection | None) -> None:
 
 
 def _file_failed(error: Exception) -> bool:
-    """True when SQLite could not do its work, as opposed to having been asked for something wrong."""
+    """Whether SQLite failed at its work; False for a wrong statement or value."""
     wrongly_asked = (sqlite3.ProgrammingError, sqlite3.InterfaceError, sqlite3.IntegrityError, sqlite3.DataError)
     return isinstance(error, sqlite3.Error) and not isinstance(error, wrongly_asked)
 
@@ -218,12 +217,12 @@ def _is_busy(error: sqlite3.Error) -> bool:
 
 
 def _general_code(error: Exception) -> int:
-    """SQLite's result code without its detail, which is in the higher bytes."""
+    """Return SQLite's primary result code, without the detail in the higher bytes."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
 def explain(error: Exception, path: Path) -> str:
-    """A failure of the file in one sentence that says what to do."""
+    """Return a sentence about a failure of the file that says what to do."""
     if isinstance(error, OSError):
         return f"the folder {path.parent} cannot be made ({error.strerror}): choose one this user can write to"
     match _general_code(error):

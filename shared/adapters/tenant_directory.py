@@ -1,4 +1,4 @@
-"""Tenant directory: every tenant's configuration, keys, rules and models in memory, fresh from the change feed."""
+"""Tenant directory: every tenant's configuration, keys, rules and models in memory, kept current by the change feed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from shared.observability.metrics import Telemetry
 log = logging.getLogger("feed.tenants")
 
 PLATFORM = "_platform"
-"""The operators' own tenant: its keys with scope `ops` are valid for every tenant."""
+"""Tenant of the operators: its keys with scope `ops` are valid for every tenant."""
 CONFIGURATION_ID = "configuration"
 KEY_PREFIX = "key:"
 SCOPES = ("sdk", "cms", "privacy", "ops")
@@ -30,16 +30,16 @@ KINDS = (
     "configuration", "key", "rule", "playlist", "model", "experiment", "user-token-key", "import", "import-job",
     "history-job", ONBOARDING_ID, AUTO_MODEL_ID, "feed",
 )  # fmt: skip
-"""Kinds of documents that are held in memory. An id is the kind, and where there are many `:` and a name."""
+"""Kinds of documents in memory. An id is the kind, followed by `:` and a name where a tenant has several."""
 CREDENTIALS = ("key", "user-token-key")
 """Credential documents fail closed: one that cannot be parsed is dropped. Others keep their last good version."""
 
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """A stored key: only its hash. `expires_at` (seconds since the epoch) ends a rotated key's overlap.
+    """A stored API key, as a hash. `expires_at` (seconds since the epoch): end of a rotated key's overlap.
 
-    Keys with one name are one holder's: the one in use and the one that replaces it.
+    Keys with the same name belong to one holder: the key in use and its successor.
     """
 
     id: str
@@ -52,7 +52,7 @@ class ApiKey:
 
     @classmethod
     def from_document(cls, body: Mapping[str, Any]) -> ApiKey:
-        """Read a stored key. Raises `ValueError` unless it is exactly as keys are written: credentials fail closed."""
+        """Read a stored key. Raises `ValueError` unless it has exactly the written form: credentials fail closed."""
         scopes, expires_at, created_at = body.get("scopes"), body.get("expiresAt"), body.get("createdAt", 0.0)
         if not (
             all(isinstance(body.get(name, ""), str) for name in ("id", "name", "createdBy"))
@@ -75,7 +75,7 @@ class ApiKey:
         )
 
     def active(self, now: float) -> bool:
-        """Whether the key has not expired. `now` in seconds since the epoch."""
+        """Whether the key has not expired at `now` (seconds since the epoch)."""
         return self.expires_at is None or now < self.expires_at
 
     def to_document(self) -> dict[str, Any]:
@@ -96,7 +96,7 @@ NOTHING: frozenset[str] = frozenset()
 
 @dataclass(slots=True)
 class _Entry:
-    """Documents known of one tenant, by id."""
+    """Documents of one tenant, by id."""
 
     tenant: Tenant | None = None
     keys: dict[str, ApiKey] = field(default_factory=dict)
@@ -114,9 +114,9 @@ class _Entry:
     editorial: Editorial = NO_RULES
 
     def apply(self, document: Document) -> str | None:
-        """Take in one document as it is now; a tombstone takes it away. The kind of one that cannot be read, or None.
+        """Store the current version of a document, or remove it for a tombstone. Return the kind of an unreadable one.
 
-        Only what an id says is believed about a kind, so that no document stands for another one.
+        The id alone decides the kind, so that no document can replace one of another kind.
         """
         kind, _, name = document.id.partition(":")
         if kind not in KINDS or (self.removal is not None and not self.removal.is_done):
@@ -125,7 +125,7 @@ class _Entry:
             if document.body.get("kind") != kind:
                 raise ValueError("the document is of another kind than its id")
             self._read(kind, name, document)
-        except Exception:  # whatever a body holds, it concerns this one document
+        except Exception:  # a fault in a body affects this document alone
             if kind in CREDENTIALS:
                 self._forget(kind, name, document.id)
             return kind
@@ -188,7 +188,7 @@ def _pem(body: Mapping[str, Any]) -> str:
 
 
 class TenantDirectory:
-    """All tenants (about 120, each a few documents), pulled by `refresh` and read without waiting."""
+    """All tenants (about 120, each with a few documents), pulled by `refresh` and read from memory."""
 
     def __init__(self, documents: DocumentStore, telemetry: Telemetry | None = None) -> None:
         self._documents = documents
@@ -198,14 +198,14 @@ class TenantDirectory:
         self.loaded = False
         """Whether a refresh has ever completed."""
         self.version = 0
-        """Changes with every document that is taken in."""
+        """Changes with every applied document."""
         self.on_removal: Callable[[str], None] = lambda tenant_id: None
-        """Called with a tenant's id whenever its removal goes on: what else is held of it must go."""
+        """Called with the id of a tenant that is being removed, so that other data of it in memory is dropped."""
 
     async def refresh(self) -> None:
-        """Pull what changed since the last call. Raises `StoreUnavailable`.
+        """Pull the changes since the last call. Raises `StoreUnavailable`.
 
-        A document that cannot be read is counted and passed over: it must not keep every other tenant's changes away.
+        An unreadable document is counted and skipped, so that it does not block the changes of other tenants.
         """
         while True:
             changes = await self._documents.changes(TENANTS, self._token)
@@ -228,7 +228,7 @@ class TenantDirectory:
             self._telemetry.unreadable.readable(document.id.partition(":")[0], document.partition, document.id)
 
     def _take_removal(self, document: Document) -> None:
-        """Forget the tenant, once for each version of its removal: after the last one it may be created again."""
+        """Drop the tenant, once for each version of its removal: after the last one it can be created again."""
         known = self._entries.get(document.partition)
         if known is None or known.removal_etag != document.etag:
             removal = Removal.from_document(document.body)
@@ -236,60 +236,60 @@ class TenantDirectory:
             self.on_removal(document.partition)
 
     def drops(self, tenant_id: str, accepted_at: float) -> bool:
-        """Whether what was accepted then (seconds since the epoch) is of a tenant that was removed since."""
+        """Whether data accepted at that time (seconds since the epoch) belongs to a tenant removed since."""
         entry = self._entries.get(tenant_id)
         return entry is not None and entry.removal is not None and accepted_at <= entry.removal.dropped_until
 
     def waiting_removals(self) -> list[str]:
-        """The tenants whose removal goes on."""
+        """Return the ids of tenants that are being removed."""
         return [id for id, entry in self._entries.items() if entry.removal is not None and not entry.removal.is_done]
 
     def get(self, tenant_id: str) -> Tenant | None:
-        """A tenant's configuration, None when there is no such tenant."""
+        """Return a tenant's configuration, None for an unknown tenant."""
         entry = self._entries.get(tenant_id)
         return entry.tenant if entry else None
 
     def ids(self) -> list[str]:
-        """Every tenant's id but the operators'."""
+        """Return every tenant's id except the operators'."""
         return [id for id, entry in self._entries.items() if entry.tenant is not None and id != PLATFORM]
 
     def editorial(self, tenant_id: str) -> Editorial:
-        """A tenant's rules and playlists; the same object until one of them changes."""
+        """Return a tenant's rules and playlists; the same object until one of them changes."""
         entry = self._entries.get(tenant_id)
         return entry.editorial if entry else NO_RULES
 
     def feeds(self, tenant_id: str) -> list[NamedFeed]:
-        """Every named feed of the tenant, in no particular order."""
+        """Return every named feed of the tenant, unordered."""
         entry = self._entries.get(tenant_id)
         return list(entry.feeds.values()) if entry else []
 
     def feed(self, tenant_id: str, id: str) -> NamedFeed | None:
-        """A named feed of the tenant, switched on or off; the same object until it changes."""
+        """Return a named feed of the tenant, switched on or off; the same object until it changes."""
         entry = self._entries.get(tenant_id)
         return entry.feeds.get(id) if entry else None
 
     def model(self, tenant_id: str, version: str) -> Mapping[str, Any] | None:
-        """A model version the tenant has stored, in the file format."""
+        """Return a stored model version of the tenant, in the file format."""
         entry = self._entries.get(tenant_id)
         return entry.models.get(version) if entry else None
 
     def auto_model(self, tenant_id: str) -> AutoModel | None:
-        """The tenant's `auto-model`; the same object until it changes."""
+        """Return the tenant's `auto-model`; the same object until it changes."""
         entry = self._entries.get(tenant_id)
         return entry.auto_model if entry else None
 
     def experiment(self, tenant_id: str) -> Experiment | None:
-        """The tenant's running experiment."""
+        """Return the tenant's running experiment."""
         entry = self._entries.get(tenant_id)
         return next((each for each in entry.experiments.values() if each.running), None) if entry else None
 
     def user_token_keys(self, tenant_id: str) -> Mapping[str, str]:
-        """The tenant's public keys for user tokens: key id → PEM."""
+        """Return the tenant's public keys for user tokens: key id → PEM."""
         entry = self._entries.get(tenant_id)
         return entry.user_token_keys if entry else {}
 
     def waiting_jobs(self, prefixes: tuple[str, ...]) -> dict[str, list[str]]:
-        """Jobs over files that are not done, by tenant: ids of their documents, of those that begin with a prefix."""
+        """Return the document ids of unfinished jobs, by tenant. Only ids that begin with one of `prefixes`."""
         found = {
             tenant_id: [id for id in sorted(entry.jobs) if id.startswith(prefixes)]
             for tenant_id, entry in self._entries.items()
@@ -297,12 +297,12 @@ class TenantDirectory:
         return {tenant_id: ids for tenant_id, ids in found.items() if ids}
 
     def awaited(self, tenant_id: str) -> frozenset[str]:
-        """Which first times of a tenant are not known yet: fields of its onboarding document."""
+        """Return the fields of the tenant's onboarding document that have no time yet."""
         entry = self._entries.get(tenant_id)
         return entry.awaited if entry else NOTHING
 
     def keys(self, tenant_id: str) -> Mapping[str, ApiKey]:
-        """The tenant's API keys by the id of their document, expired ones included."""
+        """Return the tenant's API keys by document id, expired ones included."""
         entry = self._entries.get(tenant_id)
         return entry.keys if entry else {}
 

@@ -3,23 +3,23 @@
 What this module does because of how the SDK behaves, each proven by a test in `tests/emulators/`:
 
 - A sender takes half a second to open and has its own connection, so there is one for the topic, opened by `ready`.
-- Concurrent sends on one sender wait for each other's polling; here one writer at a time sends what has gathered as
-  one AMQP batch. A message larger than a batch may be goes alone.
-- The service closes links that are idle for ten minutes and the SDK learns of it with the next send. A send that
-  fails is repeated once on a fresh link within the caller's budget; the message id makes that harmless.
-- A send that outlives its budget leaves the link in an unknown state: it is thrown away.
+- Concurrent sends on one sender delay each other by polling. Here one writer at a time sends all waiting messages as
+  one AMQP batch. A message larger than a batch is sent alone.
+- The service closes links that are idle for ten minutes; the SDK notices at the next send. A failed send is repeated
+  once on a new link within the caller's budget; the message id makes that harmless.
+- A send that exceeds its budget leaves the link in an unknown state, so the link is closed.
 - The SDK counts deliveries from zero, the port from one.
-- Settling message by message costs more CPU than all the rest of the roll-up, and waits for the service each time.
-  Messages of a session that follow each other are settled as ranges, with one frame each. AMQP has that, and the
-  library under the official JavaScript SDK sends the same (`write_dispositions` in github.com/amqp/rhea). The outcome
-  of every message is waited for. A service that leaves one open has the next ten minutes settled one by one.
-- After a failure the SDK opens the link of a session again, and may get the session back although somebody else had
-  it in between. A session that failed once is lost here, for good.
-- What the service answers has kinds (`servicebus_answers.py`); the SDK trips over foreign frames with whatever error it
-  likes, which is `BusUnavailable` too.
-- Each connection would read the certificate authorities anew, 50 ms of CPU on the event loop: they share one context.
-- Closing a link waits for a loop that sleeps a second at a time: the link itself is let go at once, the rest is
-  finished in the background.
+- Settling each message alone costs more CPU than the rest of the roll-up, and waits for the service each time.
+  Consecutive messages of a session are settled as ranges, one AMQP frame each, as the library under the official
+  JavaScript SDK does (`write_dispositions` in github.com/amqp/rhea). The receiver waits for the outcome of every
+  message. If one is missing, messages are settled one by one for ten minutes.
+- After a failure the SDK reopens the link of a session, and can get the session back after another owner had it. Here a
+  session that failed once is lost for good.
+- `servicebus_answers.py` classifies the service's answers. For a foreign frame the SDK raises many errors; all become
+  `BusUnavailable`.
+- All connections share one TLS context: each would load the certificate authorities again, 50 ms of CPU on the loop.
+- Closing a link waits for a loop that sleeps for a second at a time. The link is detached at once, the rest ends in the
+  background.
 """
 
 from __future__ import annotations
@@ -90,17 +90,17 @@ T = TypeVar("T")
 PEEK_LIMIT = 1_000
 NOTHING_TO_PEEK = 204
 OVERHEAD_BYTES = 512
-"""About what a message's ids and properties add to its body in a batch."""
+"""Estimated bytes that ids and properties add to a message's body in a batch."""
 LET_GO_SECONDS = 0.1
 OUTCOME_SHARE = 0.8
-"""Of the wait for an answer, for the outcomes of a range: so that a missing one is known as such."""
+"""Share of `CALL_SECONDS` to wait for the outcomes of a range, so that a missing one is noticed before the time-out."""
 CALL_SECONDS = 10.0
-"""Longest wait for one answer of the service, except where the caller names it."""
+"""Longest wait for one answer of the service, unless the caller sets it."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Outgoing:
-    """A message on its way out: its id on the wire and its application properties."""
+    """A message to send, its id on the wire and its application properties."""
 
     message: OutgoingMessage
     wire_id: str
@@ -118,7 +118,7 @@ class _Outgoing:
 class ServiceBusBus:
     """The bus port. Connects at the first use or at `ready`, whichever comes first.
 
-    Give either `connection_string` (an emulator) or `namespace` with `credential`, a function that makes a token
+    Needs either `connection_string` (an emulator) or `namespace` with `credential`, a function that makes a token
     credential (production)."""
 
     def __init__(
@@ -235,13 +235,13 @@ class ServiceBusBus:
             await receiver.close()
 
     async def depth(self, subscription: str) -> tuple[int, int]:
-        """See the port. Counts one page of a peek each, so it is exact only while little waits."""
+        """See the port. Counts one page of a peek each, so numbers stop at `PEEK_LIMIT`."""
         check_subscription(subscription)
         waiting = await self._peek(TOPIC, subscription)
         return len(waiting), len(await self._peek(dead_letter_queue(subscription)))
 
     async def oldest(self, subscription: str) -> float | None:
-        """See the port. A peek shows messages in the order of their numbers, those of every session."""
+        """See the port. A peek returns the messages of all sessions by sequence number."""
         check_subscription(subscription)
         found = await self._peek(TOPIC, subscription, limit=1)
         if not found:
@@ -251,11 +251,11 @@ class ServiceBusBus:
         return enqueued_ms / 1000 if isinstance(enqueued_ms, int | float) else 0.0
 
     async def _peek(self, path: str, subscription: str | None = None, limit: int = PEEK_LIMIT) -> list[Any]:
-        """The messages that one peek shows, encoded.
+        """Return the messages of one peek, encoded.
 
-        The SDK's public peek needs a link, which a subscription with sessions gives to owners of a session only, and
-        its administration client needs the right to manage the namespace. The service itself asks for neither: this
-        borrows the SDK's handler for requests without a link, through which it lists sessions.
+        The SDK's public peek needs a link, which only the owner of a session can open, and its administration client
+        needs the right to manage the namespace. The service requires neither, so this uses the SDK's internal handler
+        for requests without a link, with which the SDK lists sessions.
         """
         client: Any = self._open_client()
         handler = client._create_session_browser(path, subscription)
@@ -267,7 +267,7 @@ class ServiceBusBus:
         def messages(status: int, message: Any, description: str, **_: Any) -> list[Any]:
             if status == NOTHING_TO_PEEK:
                 return []
-            if status != 200:  # never taken for an empty queue
+            if status != 200:  # must not look like an empty queue
                 raise BusUnavailable(f"Service Bus did not tell its depth: status {status}", RETRY_AFTER_SECONDS)
             return list(message.value[b"messages"])
 
@@ -312,12 +312,12 @@ class ServiceBusBus:
             await credential.close()
 
     async def let_go(self, receiver: ServiceBusBusReceiver, closing: Awaitable[None]) -> None:
-        """A receiver closes."""
+        """Close a receiver."""
         self._receivers.discard(receiver)
         await self._letting_go(closing)
 
     async def _letting_go(self, closing: Awaitable[None]) -> None:
-        """Wait for a close just long enough that the service knows of it; the rest goes on by itself."""
+        """Wait until the service knows of a close; the rest of it goes on in the background."""
         task = asyncio.create_task(_quietly(closing))
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
@@ -419,7 +419,7 @@ class ServiceBusBusReceiver:
         self.session_id: str | None = receiver.session.session_id if receiver.session else None
 
     async def receive(self, max_messages: int, wait_seconds: float) -> list[ReceivedMessage]:
-        """See the port. A wait of zero still takes the SDK a moment."""
+        """See the port. With `wait_seconds` 0 the SDK still waits a moment."""
         wait = max(wait_seconds, 0.01)
         found = await self._do(
             lambda: self._receiver.receive_messages(max_messages, max_wait_time=wait), self._patience + wait
@@ -443,7 +443,7 @@ class ServiceBusBusReceiver:
             raise LockLost(f"up to {lost} of {len(messages)} messages were no longer held: they come again")
 
     async def _complete_range(self, messages: Sequence[ReceivedMessage]) -> None:
-        """Settle messages that follow each other by one frame, and wait until the service has confirmed each."""
+        """Settle consecutive messages by one frame, and wait until the service has confirmed each."""
         first, last = messages[0].handle, messages[-1].handle
         receiver: Any = self._receiver
 
@@ -462,7 +462,7 @@ class ServiceBusBusReceiver:
                 )
             except MessageSettlementUnconfirmed as error:
                 if error.condition != ErrorCondition.ClientError:
-                    raise error.__cause__ or error from None  # why the link is gone
+                    raise error.__cause__ or error from None  # the reason why the link closed
                 self._ranges.was_not_confirmed()
                 log.warning("Service Bus did not confirm a range of messages; they are settled one by one for a while")
                 raise
@@ -486,7 +486,7 @@ class ServiceBusBusReceiver:
         await self._settle(message, settle)
 
     async def renew(self, message: ReceivedMessage | None = None) -> None:
-        """See the port. In a session there is one lock, the session's."""
+        """See the port. A session has one lock for all its messages."""
         session = self._receiver.session
         if session is not None:
             await self._do(lambda: session.renew_lock())
@@ -496,7 +496,7 @@ class ServiceBusBusReceiver:
             await self._do(lambda: self._receiver.renew_message_lock(message.handle))
 
     async def peek(self, limit: int, from_sequence_number: int) -> list[DeadLetter]:
-        """Messages with their dead-letter reasons, none of them locked."""
+        """Return messages with their dead-letter reasons, without locking them."""
         found = await self._do(
             lambda: self._receiver.peek_messages(max_message_count=limit, sequence_number=from_sequence_number)
         )
@@ -505,7 +505,8 @@ class ServiceBusBusReceiver:
         ]
 
     async def close(self) -> None:
-        """See the port. A session is free at once; outside of sessions what is held is given back, as a failure."""
+        """See the port. A session is free at once. Outside of sessions, held messages are released, which counts as a
+        failed delivery."""
         held, self._held = self._held, {}
         if self._receiver.session is None:
             for message in held.values():
@@ -533,16 +534,16 @@ class ServiceBusBusReceiver:
 
 
 class _NothingCame(Exception):
-    """The operation's own time ran out."""
+    """The operation's own wait ended without a result."""
 
 
 class _LinkGone(LockLost):
-    """Every lock that came through this link is lost."""
+    """The link closed, so every lock taken through it is lost."""
 
 
 async def _answered(call: Awaitable[T], seconds: float, *, of_message: bool = False) -> T:
-    """The call's result; every failure of the SDK as an error of the port. Only what is done with a message can be
-    refused for good (`of_message`)."""
+    """Return the call's result. Raises every failure of the SDK as an error of the port. Only a call about a message
+    (`of_message`) can raise `BusRefused`."""
     try:
         async with asyncio.timeout(max(seconds, 0.0)):
             return await call
@@ -556,16 +557,16 @@ async def _answered(call: Awaitable[T], seconds: float, *, of_message: bool = Fa
         if isinstance(error.inner_exception, ValueError):  # the link was closed while it was in use
             raise _LinkGone("the link the message came through is gone") from None
         raise _failure(str(error._condition or ""), type(error).__name__, of_message) from None
-    except ValueError as error:  # the SDK's word for a receiver whose connection was replaced
+    except ValueError as error:  # the SDK raises it for a receiver whose connection was replaced
         if "shutdown" in str(error):
             raise _LinkGone("the link the message came through is gone") from None
         raise BusUnavailable("Service Bus gave an answer that is none (ValueError)", RETRY_AFTER_SECONDS) from None
-    except Exception as error:  # the SDK trips over a broken connection or a foreign frame in ways of its own
+    except Exception as error:  # for a broken connection or a foreign frame the SDK raises many errors
         raise BusUnavailable(f"Service Bus cannot be reached ({type(error).__name__})", RETRY_AFTER_SECONDS) from None
 
 
 def _failure(condition: str, name: str, of_message: bool) -> BusError:
-    """The port's error for an error condition of the service; `name` is what the SDK calls it."""
+    """Return the port's error for an error condition of the service. `name`: the SDK's name of it."""
     if condition == SERVER_BUSY:
         return ConnectionBusy("Service Bus is busy")
     kind = kind_of(condition)
@@ -577,7 +578,8 @@ def _failure(condition: str, name: str, of_message: bool) -> BusError:
 
 
 async def _confirmed(call: Awaitable[T], seconds: float, *, of_message: bool = False) -> T:
-    """The result of a call of a sender, which holds no locks: whatever fails, the bus did not confirm."""
+    """Return the result of a sender's call. A sender holds no locks, so every failure means `BusUnavailable` or a
+    refusal."""
     try:
         return await _answered(call, seconds, of_message=of_message)
     except (_NothingCame, LockLost) as error:
@@ -585,14 +587,14 @@ async def _confirmed(call: Awaitable[T], seconds: float, *, of_message: bool = F
 
 
 async def _quietly(closing: Awaitable[None]) -> None:
-    """Close what may be broken already; within seconds, whatever happens."""
+    """Close a link that can be broken already. Ends within seconds and never raises."""
     with contextlib.suppress(Exception):
         async with asyncio.timeout(3.0):
             await closing
 
 
 def _received(message: ServiceBusReceivedMessage) -> ReceivedMessage:
-    """The port's form of a message, whatever another program put into it."""
+    """Convert a message to the port's form. Accepts messages of other programs."""
     properties = message.application_properties or {}
     return ReceivedMessage(
         message_id=_text(properties.get(ORIGINAL_ID.encode()) or message.message_id),
@@ -606,7 +608,7 @@ def _received(message: ServiceBusReceivedMessage) -> ReceivedMessage:
 
 
 def _reason(message: ServiceBusReceivedMessage, name: str) -> str:
-    """A property that says why a message is a dead letter; the SDK's own reader trips over what is no text."""
+    """Return a dead-letter property as text. The SDK's own reader fails for a value that is no text."""
     return _text((message.application_properties or {}).get(name.encode()))
 
 
@@ -625,7 +627,7 @@ def _enqueued_at(message: ServiceBusReceivedMessage) -> float:
 
 
 def _body_of(message: ServiceBusReceivedMessage) -> bytes:
-    """The bytes of a message; none where another program sent a value, a sequence or nothing: no batch of ours is."""
+    """Return the bytes of a message. Empty for a value, a sequence or no body, which only other programs send."""
     try:
         return b"".join(message.body) if message.body_type is AmqpMessageBodyType.DATA else b""
     except (TypeError, ValueError):

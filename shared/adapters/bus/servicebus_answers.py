@@ -1,11 +1,10 @@
-"""Table of Service Bus's error conditions and what each means. The number behind a row is its source; [1] to [4] are
-under learn.microsoft.com/azure/service-bus-messaging.
+"""Classifies Service Bus's error conditions. The number behind a row is its source; [1] to [4] are under
+learn.microsoft.com/azure/service-bus-messaging.
 
 [1] "AMQP errors in Azure Service Bus", service-bus-amqp-troubleshoot: links and connections that the service closes
     because nothing was sent on them.
-[2] "Service Bus messaging exceptions", service-bus-messaging-exceptions-latest: what each reason means, and whether
-    trying again helps.
-[3] "Throttling operations on Azure Service Bus", service-bus-throttling: how long to wait, and that the link is good.
+[2] "Service Bus messaging exceptions", service-bus-messaging-exceptions-latest: the reasons, and whether a retry helps.
+[3] "Throttling operations on Azure Service Bus", service-bus-throttling: how long to wait; the link still works.
 [4] "Service Bus quotas", service-bus-quotas: sizes of messages and topics, numbers of connections.
 [5] The conditions' names, which these pages do not list: the constants of the official SDKs,
     `azure/servicebus/_common/constants.py` in github.com/Azure/azure-sdk-for-python, and `AmqpClientConstants.cs` in
@@ -24,11 +23,11 @@ SERVER_BUSY: Final = "com.microsoft:server-busy"
 TOO_LARGE: Final = "amqp:link:message-size-exceeded"
 
 KINDS: Final[Mapping[str, Kind]] = {
-    SERVER_BUSY: Kind.OUTAGE,  # throttled: the link is good, wait [3, 5]
+    SERVER_BUSY: Kind.OUTAGE,  # throttled: the link works, wait [3, 5]
     "com.microsoft:timeout": Kind.OUTAGE,  # [2, 5]
     "com.microsoft:operation-cancelled": Kind.OUTAGE,  # [5]
-    "com.microsoft:auth-failed": Kind.OUTAGE,  # a token that ran out, a role that is missing or not yet known [2, 5]
-    "com.microsoft:entity-disabled": Kind.OUTAGE,  # somebody switched the topic off [2, 5]
+    "com.microsoft:auth-failed": Kind.OUTAGE,  # an expired token, or a role that is missing or not yet known [2, 5]
+    "com.microsoft:entity-disabled": Kind.OUTAGE,  # the topic is switched off [2, 5]
     "com.microsoft:address-already-in-use": Kind.OUTAGE,  # [5]
     "com.microsoft:message-lock-lost": Kind.CONFLICT,  # [2, 5]
     "com.microsoft:session-lock-lost": Kind.CONFLICT,  # [2, 5]
@@ -45,12 +44,12 @@ KINDS: Final[Mapping[str, Kind]] = {
     "amqp:resource-locked": Kind.OUTAGE,  # [6]
     "amqp:internal-error": Kind.OUTAGE,  # [6]
     "amqp:not-allowed": Kind.OUTAGE,  # [6]
-    "amqp:connection:forced": Kind.OUTAGE,  # the service moves, or the connection was idle [1, 6]
+    "amqp:connection:forced": Kind.OUTAGE,  # the service moves the connection, or it was idle [1, 6]
     "amqp:link:detach-forced": Kind.OUTAGE,  # the link was idle for ten minutes [1, 6]
     "amqp:link:stolen": Kind.OUTAGE,  # [6]
 }
 
 
 def kind_of(condition: str) -> Kind:
-    """The kind of an AMQP error condition. What the table lacks is an outage."""
+    """Return the kind of an AMQP error condition. One that the table lacks is an outage."""
     return KINDS.get(condition, Kind.OUTAGE)

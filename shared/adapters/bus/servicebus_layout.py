@@ -1,15 +1,15 @@
-"""The Service Bus entities this project needs, as data: Bicep makes them in production and a test holds it to this.
+"""Lists the Service Bus entities of the project. Bicep creates them in production; a test compares both.
 
     topic user-events ──┬── subscription signals  ──dead letters──▶ queue user-events-dead-signals
                         ├── subscription rollup   ──dead letters──▶ queue user-events-dead-rollup
                         └── subscription learning ──dead letters──▶ queue user-events-dead-learning
 
-A function that gets messages from the host's trigger cannot dead-letter what it holds, and nobody can send to a
-subscription's own dead-letter queue. So each subscription forwards its dead letters to a queue of ours, and what a
-function cannot understand is sent to that queue with the same two properties: one place to look, one to replay from.
+A function with the host's trigger cannot dead-letter its message, and no client can send to a subscription's own
+dead-letter queue. So each subscription forwards its dead letters to a queue of ours, and functions send unreadable
+messages to the same queue, with the same two properties. Replay reads from this one place.
 
-A replayed message must reach one subscription only. It carries the property `onlyFor`, and each subscription's rule
-lets in what names it or, where it is for events, names nobody.
+A replayed message must reach one subscription only. It has the property `onlyFor`. Each subscription's rule accepts
+messages that name it; subscriptions of events also accept messages that name none.
 
 The topic must not be partitioned (in Premium: one partition), because one AMQP batch mixes sessions.
 """
@@ -38,12 +38,12 @@ RULE_NAME = "everyone-or-me"
 
 
 def dead_letter_queue(subscription: str) -> str:
-    """Where a subscription's dead letters are."""
+    """Return the name of the queue with a subscription's dead letters."""
     return f"{TOPIC}-dead-{subscription}"
 
 
 def rule(subscription: str) -> str:
-    """The SQL filter of a subscription; it replaces the rule `$Default`."""
+    """Return the SQL filter of a subscription; it replaces the rule `$Default`."""
     named = f"{ONLY_FOR} = '{subscription}'"
     return f"NOT EXISTS({ONLY_FOR}) OR {named}" if subscription in EVENT_SUBSCRIPTIONS else named
 
@@ -79,4 +79,4 @@ DEAD_LETTER_QUEUE_SETTINGS: dict[str, dict[str, Any]] = {
     }
     for subscription in SUBSCRIPTIONS
 }
-"""They set no time to live: a dead letter stays until somebody deals with it."""
+"""Without a time to live: a dead letter stays until it is replayed or dropped."""

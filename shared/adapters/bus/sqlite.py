@@ -1,11 +1,11 @@
 """The embedded bus: the topic and its subscriptions in one SQLite file.
 
-Publishing waits for the disk, many publishers for the same one `fsync`. Taking and settling do not: should the
-power fail, the latest of them are undone and their messages come again, as after any lost lock. Nothing of either
-is lost when the process dies (`shared/adapters/sqlite.py` says why).
+Publishing waits for the disk; concurrent publishers share one `fsync`. Receiving and settling do not wait. After a
+power cut the latest of these are undone, and their messages are delivered again, as after a lost lock. The death of the
+process loses nothing (see `shared/adapters/sqlite.py`).
 
-Receivers of the same process wake as soon as something is published; those of other processes look again every
-`poll_seconds`, which is also how an expired lock is noticed.
+Receivers of the same process wake at each publish. Those of other processes poll every `poll_seconds`, which is also
+how an expired lock is noticed.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ POLL_SECONDS = 0.1
 
 
 class SqliteBus:
-    """`Bus` in the file `path`, made with its folder when absent. Locks and expiry go by `clock`.
+    """`Bus` in the file `path`, created with its folder if missing. Locks and expiry use `clock`.
 
-    After a crash, what was locked comes again when its lock runs out: `lock_seconds` after it was taken.
+    After a crash, a locked message is delivered again when its lock expires, `lock_seconds` after it was taken.
     """
 
     def __init__(
@@ -143,16 +143,16 @@ class SqliteBus:
         await self.writer.close()
 
     def wake_receivers(self) -> None:
-        """Let everyone who waits look again."""
+        """Wake every waiting receiver."""
         self._arrival.set()
         self._arrival = asyncio.Event()
 
     async def until_found(self, look: Callable[[], Awaitable[T]], wait_seconds: float) -> T:
-        """Look now, at every arrival and every `poll_seconds`; what is found, or the last empty answer."""
+        """Call `look` now, at each publish and every `poll_seconds`. Return its first result, or the last empty one."""
         loop = asyncio.get_running_loop()
         give_up_at = loop.time() + wait_seconds
         while True:
-            arrival = self._arrival  # taken before looking, so that nothing arrives unnoticed in between
+            arrival = self._arrival  # read before looking, so that a publish in between is noticed
             found = await look()
             left = give_up_at - loop.time()
             if found or left <= 0:
@@ -171,7 +171,7 @@ class SqliteReceiver:
         self._held: dict[queues.Handle, None] = {}
 
     async def receive(self, max_messages: int, wait_seconds: float) -> list[ReceivedMessage]:
-        """See the port. A receive that is cancelled holds nothing."""
+        """See the port. A cancelled receive locks nothing."""
         return await self._bus.until_found(partial(self._take, max_messages), wait_seconds)
 
     async def complete(self, messages: Sequence[ReceivedMessage]) -> None:
@@ -204,7 +204,7 @@ class SqliteReceiver:
         _require(await self._bus.writer.call(work, durable=False))
 
     async def close(self) -> None:
-        """See the port. What is still locked comes again at once, and this delivery of it does not count."""
+        """See the port. Locked messages are delivered again at once; this delivery does not count."""
         handles = list(self._held)
         self._held.clear()
         if handles:
@@ -255,7 +255,7 @@ class SqliteSessionReceiver(SqliteReceiver):
         self._owner_token = token
 
     async def renew(self, message: ReceivedMessage | None = None) -> None:
-        """See the port. In a session there is one lock, the session's."""
+        """See the port. A session has one lock for all its messages."""
         now = self._bus.clock()
         _require(await self._hold_session_until(now, now + self._bus.lock_seconds))
 
@@ -279,7 +279,7 @@ def _new_token() -> str:
 
 
 async def _outcome(work: Awaitable[T]) -> T | None:
-    """Outcome of work that nobody waits for any more; None when the bus failed it."""
+    """Return the result of work whose caller has gone; None when the bus failed."""
     try:
         return await work
     except (BusUnavailable, LockLost):

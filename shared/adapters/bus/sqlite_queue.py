@@ -1,12 +1,11 @@
-"""The embedded queue's tables and their transitions: plain functions over a connection inside a transaction.
+"""Tables of the embedded queue and their state changes: plain functions over a connection inside a transaction.
 
-A message is stored once, and has one delivery per queue it stands in. A queue is a subscription or its dead
-letters. Publishing adds a delivery for each subscription; completing removes one; the message goes with its last.
+A message is stored once, with one delivery for each queue that has it. A queue is a subscription or its dead letters.
+Publishing adds a delivery for each subscription, completing removes one, and the message goes with its last delivery.
 
-Without sessions a delivery is held by the token of the receive that took it, until `locked_until`. In a session
-the session itself is held by its owner's token, and a delivery the owner has taken bears that token: it is free
-again as soon as the session has another owner. Nothing happens by itself when a lock, a duplicate window or a
-message runs out of time: whoever comes next sees that it has.
+Without sessions, the token of a receive locks a delivery until `locked_until`. With sessions, the owner's token locks
+the session, and deliveries that the owner has taken have that token; they are free as soon as the session has another
+owner. No timer ends a lock, a duplicate window or a message: the next call checks the time.
 """
 
 from __future__ import annotations
@@ -52,16 +51,16 @@ CREATE INDEX IF NOT EXISTS accepted_by_time ON accepted (at);
 
 EXPIRED = "TTLExpiredException"
 TOO_MANY_DELIVERIES = "MaxDeliveryCountExceeded"
-"""The reasons Service Bus itself gives to what it moves to the dead letters."""
+"""Dead-letter reasons that Service Bus itself gives."""
 
 _FORGOTTEN_PER_PUBLISH = 2
-"""Message ids out of the duplicate window that each publish forgets: more than it adds."""
+"""Expired message ids that each publish deletes: more than it adds, so none pile up."""
 _FOREVER = 1e18
 
 
 @dataclass(frozen=True, slots=True)
 class Handle:
-    """Which delivery a receiver holds, and by which token."""
+    """A receiver's delivery and the token that locks it."""
 
     session: str
     sequence: int
@@ -69,7 +68,7 @@ class Handle:
 
 
 def dead_letters_of(subscription: str) -> str:
-    """The name of a subscription's dead-letter queue."""
+    """Return the name of a subscription's dead-letter queue."""
     return f"{subscription}/dead-letters"
 
 
@@ -148,9 +147,9 @@ def take(
     locked_until: float,
     file: sqlite3.Connection,
 ) -> list[ReceivedMessage]:
-    """Lock up to `limit` messages for `token`, oldest first. Raises `LockLost` when its session is another's.
+    """Lock up to `limit` messages for `token`, oldest first. Raises `LockLost` when its session has another owner.
 
-    On the way, what has expired or was delivered too often goes to the dead letters instead.
+    Messages that have expired or were delivered too often go to the dead letters instead.
     """
     in_session = queue in SESSION_SUBSCRIPTIONS
     if in_session and not _owns_session(queue, session, token, now, file):
@@ -164,7 +163,7 @@ def take(
             break
         for sequence, deliveries, expires_at, message_id, session_id, enqueued_at, body in rows:
             handle = Handle(session, sequence, token)
-            can_die = expires_at is not None  # a dead letter stays one, however old and however often looked at
+            can_die = expires_at is not None  # a dead letter stays one, whatever its age and deliveries
             if can_die and expires_at <= now:
                 _bury(queue, handle, EXPIRED, "nobody took it in time", file)
             elif can_die and deliveries >= max_deliveries:
@@ -197,7 +196,7 @@ def complete(queue: str, handles: Sequence[Handle], now: float, file: sqlite3.Co
 
 
 def abandon(queue: str, handle: Handle, max_deliveries: int, now: float, file: sqlite3.Connection) -> bool:
-    """Free the delivery, or give it up after the last try. False when its lock was lost."""
+    """Release the delivery, or dead-letter it after the last attempt. False when its lock was lost."""
     if not _change_held("UPDATE deliveries SET lock = '', locked_until = 0", queue, handle, now, file):
         return False
     (deliveries,) = file.execute(
@@ -220,12 +219,12 @@ def dead_letter(
 
 
 def renew(queue: str, handle: Handle, now: float, locked_until: float, file: sqlite3.Connection) -> bool:
-    """Lengthen the lock of a delivery outside of sessions. False when it was lost."""
+    """Extend the lock of a delivery outside of sessions. False when it was lost."""
     return _change_held("UPDATE deliveries SET locked_until = :until", queue, handle, now, file, until=locked_until)
 
 
 def give_back(queue: str, handles: Sequence[Handle], now: float, file: sqlite3.Connection) -> None:
-    """Free deliveries nobody tried: the attempt does not count. Those whose lock was lost are left alone."""
+    """Release deliveries that were not processed; the attempt does not count. Lost locks are ignored."""
     for handle in handles:
         _change_held(
             "UPDATE deliveries SET lock = '', locked_until = 0, delivery_count = delivery_count - 1",
@@ -237,7 +236,7 @@ def give_back(queue: str, handles: Sequence[Handle], now: float, file: sqlite3.C
 
 
 def own_next_session(queue: str, token: str, now: float, locked_until: float, file: sqlite3.Connection) -> str | None:
-    """Hold the session that has messages and no owner, and that has waited longest for one."""
+    """Own the session that has messages, no owner, and the longest wait for one. Return its id, None without one."""
     row = file.execute(
         "SELECT session FROM sessions s WHERE queue = ? AND (locked_until <= ? OR locked_until > ?) AND EXISTS"
         " (SELECT 1 FROM deliveries d WHERE d.queue = s.queue AND d.session = s.session)"
@@ -256,7 +255,7 @@ def own_next_session(queue: str, token: str, now: float, locked_until: float, fi
 def renew_session(
     queue: str, session: str, token: str, now: float, locked_until: float, file: sqlite3.Connection
 ) -> bool:
-    """Lengthen the hold on a session, or end it with a `locked_until` that is not in the future.
+    """Extend the lock of a session, or end it with a `locked_until` that is not in the future.
 
     False when it was lost.
     """
@@ -268,7 +267,7 @@ def renew_session(
 
 
 def peek(queue: str, after: int, limit: int, file: sqlite3.Connection) -> list[DeadLetter]:
-    """Dead letters by sequence number."""
+    """Return dead letters by sequence number."""
     rows = file.execute(
         "SELECT m.message_id, m.session_id, m.body, d.sequence, d.delivery_count, m.enqueued_at,"
         " d.reason, d.description FROM deliveries d JOIN messages m ON m.sequence = d.sequence"
@@ -279,13 +278,13 @@ def peek(queue: str, after: int, limit: int, file: sqlite3.Connection) -> list[D
 
 
 def length(queue: str, file: sqlite3.Connection) -> int:
-    """How many deliveries a queue has, locked or not."""
+    """Return the number of deliveries of a queue, locked or not."""
     (count,) = file.execute("SELECT count(*) FROM deliveries WHERE queue = ?", (queue,)).fetchone()
     return int(count)
 
 
 def oldest(queue: str, file: sqlite3.Connection) -> float | None:
-    """When the oldest message of a queue was enqueued."""
+    """Return when the oldest message of a queue was enqueued."""
     (at,) = file.execute(
         "SELECT min(enqueued_at) FROM deliveries JOIN messages USING (sequence) WHERE queue = ?", (queue,)
     ).fetchone()
@@ -303,7 +302,7 @@ def _owns_session(queue: str, session: str, token: str, now: float, file: sqlite
 def _change_held(
     change: str, queue: str, handle: Handle, now: float, file: sqlite3.Connection, **values: float
 ) -> bool:
-    """Do `change` (a statement up to its WHERE) to a delivery if its lock still holds; say whether it did."""
+    """Apply `change` (a statement up to its WHERE) to a delivery whose lock still holds. Return whether it did."""
     if queue in SESSION_SUBSCRIPTIONS and not _owns_session(queue, handle.session, handle.token, now, file):
         return False
     held = {
@@ -322,7 +321,7 @@ def _bury_worn_out(queue: str, handle: Handle, max_deliveries: int, file: sqlite
 
 
 def _bury(queue: str, handle: Handle, reason: str, description: str, file: sqlite3.Connection) -> None:
-    """Move a delivery to the dead letters of its queue (a dead letter is there already)."""
+    """Move a delivery to the dead letters of its queue; a dead letter stays where it is."""
     dead = dead_letters_of(queue) if queue in SUBSCRIPTIONS else queue
     file.execute(
         "UPDATE deliveries SET queue = ?, session = ?, lock = '', locked_until = 0, expires_at = NULL,"

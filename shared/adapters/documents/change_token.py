@@ -1,4 +1,4 @@
-"""Change-feed token: a reader's position in each feed range, packed into one string."""
+"""Packs a reader's position in each range of a change feed into one string, the change token."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ import orjson
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """A place in one feed range; `continuation` None is its beginning."""
+    """Position in one feed range; `continuation` None is its beginning."""
 
     feed_range: dict[str, Any]
     continuation: str | None
 
 
 def pack_positions(positions: list[Position]) -> str:
-    """One opaque string. The feed range itself is inside a continuation, so it is kept only without one."""
+    """Return an opaque string. A continuation contains its feed range, so the range is stored only without one."""
     return base64.urlsafe_b64encode(
         orjson.dumps([p.feed_range if p.continuation is None else p.continuation for p in positions])
     ).decode()
 
 
 def unpack_positions(token: str) -> list[Position]:
-    """Raises `ValueError` for a string that `pack_positions` did not make."""
+    """Return the positions of a token. Raises `ValueError` for a string that `pack_positions` did not make."""
     try:
         packed = orjson.loads(base64.urlsafe_b64decode(token.encode()))
         if not isinstance(packed, list) or not packed:

@@ -2,29 +2,29 @@
 
 What this module does because of how the SDK behaves, each proven by a test in `tests/emulators/`:
 
-- Writes always go as one transactional batch, a POST that nobody re-sends: the SDK's own retries are off, and the
-  HTTP client repeats only idempotent verbs. A write whose answer was lost raises `StoreUnavailable`, never a 409 or
-  412 that is its own earlier success. 429 and 449 promise that nothing was written; only these are sent again.
+- Every write is one transactional batch, a POST that is sent once: the SDK's own retries are off, and the HTTP client
+  repeats only idempotent verbs. A write whose answer was lost raises `StoreUnavailable`, never a 409 or 412 caused by
+  its own earlier success. 429 and 449 promise that nothing was written; only these are sent again.
 - The SDK forgets the session token of a batch. It is kept here, per partition, so that `read(latest=True)` sees
   every write of this process.
-- A 404 means "no such item" only without a sub-status and in the service's own words. A sub-status 1002 that comes
-  twice may be the session of a container that was restored since: the token is dropped, here and in the SDK, which
-  remembers one for each container it has read from; otherwise it would fail for ever.
-- What the service answers has kinds (`cosmos_answers.py`). The SDK trips over a body that is none with whatever error
-  it likes, or takes it for an empty page: all of that is `StoreUnavailable`.
-- An idle change feed yields no page; where it stands is found in the response headers only.
-- `timeout=` does not interrupt a request in flight; `read_timeout=` does. An attempt as a whole is bounded too: over an
-  empty list of ranges the SDK asks again for ever.
-- Proxy variables of the environment are not asked: looking for them takes a thread and a third of a read's CPU, on
-  every request. The service is reached through a private endpoint.
-- The SDKs' own tracing is off, and said to be so: unless it is said, every call looks for it in the environment and
-  among the loaded modules four times, a twentieth of a read's CPU. The service's spans are made elsewhere.
+- A 404 means "no such item" only without a sub-status and with the service's own body. Sub-status 1002 twice in a row
+  can mean that the container was restored: the session token is dropped here and in the SDK, which keeps one for each
+  container. Otherwise every read would fail.
+- `cosmos_answers.py` classifies the service's answers. For a malformed body the SDK raises many errors, or returns an
+  empty page; all become `StoreUnavailable`.
+- An idle change feed yields no page; only the response headers have its position.
+- `timeout=` does not interrupt a request in flight; `read_timeout=` does. The whole attempt has a time-out too: for an
+  empty list of ranges the SDK would ask forever.
+- Proxy variables of the environment are ignored: reading them takes a thread and a third of a read's CPU on every
+  request, and the service is reached through a private endpoint.
+- The SDK's own tracing is switched off explicitly. By default, every call looks for it four times in the environment
+  and among the loaded modules, a twentieth of a read's CPU. The service's spans are made elsewhere.
 - Endpoint discovery is off: with it, the SDK sends a write again after a 503. The account's own name always leads
   to the write region, also after a failover.
 
-Reads by id may go without the SDK (`cosmos_point_read.py`); what they do not take for an answer is asked again here.
-Batches, too (`cosmos_batch_write.py`), but only what the service has certainly not begun with is sent again: all else
-raises `StoreUnavailable`, as through the SDK.
+Reads by id can go without the SDK (`cosmos_point_read.py`); after an unusual answer the SDK reads again. Batches can
+too (`cosmos_batch_write.py`). The SDK sends a batch again only if the service has certainly not begun with it;
+otherwise `StoreUnavailable` is raised, as with the SDK.
 """
 
 from __future__ import annotations
@@ -97,26 +97,26 @@ from shared.settings import Settings
 T = TypeVar("T")
 
 OnCall = Callable[[str, int, float, float], None]
-"""`on_call(operation, status, request_units, seconds)`, once per HTTP exchange; status 0 means no answer came."""
+"""`on_call(operation, status, request_units, seconds)`, once per HTTP exchange; status 0: no answer."""
 OnAnswer = Callable[[Mapping[str, Any]], None]
-"""Called with the headers of every answer that is the service's own."""
+"""Called with the headers of every answer of the service itself."""
 
 LEAN_READ, LEAN_WRITE = "lean_read", "lean_write"
-"""The operations under which reads and writes without the SDK are counted."""
+"""Names of the operations in metrics for reads and writes without the SDK."""
 
 _EVENTUAL = {"consistencyLevel": "Eventual"}
 
 
 ATTEMPT_TIMEOUTS = 5
-"""How many times the time-out of one exchange an attempt may take, with all its exchanges."""
+"""Time-out of an attempt with all its exchanges, in time-outs of one exchange."""
 
 
 class CosmosStore:
     """The document port. Connects at the first use or at `ready`, whichever comes first.
 
-    Give either `connection_string` (an emulator: missing databases and containers are then made by `ready`) or
-    `endpoint` with `credential`, a function that makes a token credential (production). Timeouts are per HTTP exchange,
-    in seconds.
+    Needs either `connection_string` (an emulator; `ready` then creates missing databases and containers) or `endpoint`
+    with `credential`, a function that makes a token credential (production). Timeouts are per HTTP exchange, in
+    seconds.
     """
 
     def __init__(
@@ -164,8 +164,8 @@ class CosmosStore:
         lean_reads: Callable[[], bool] = lambda: False,
         lean_writes: Callable[[], bool] = lambda: False,
     ) -> CosmosStore:
-        """Build from the settings; nothing connects yet. `lean_reads` says before each read by id whether it may go
-        without the SDK, `lean_writes` before each batch; with a connection string none may."""
+        """Build from the settings; nothing connects yet. `lean_reads` decides before each read by id whether it goes
+        without the SDK, `lean_writes` before each batch. With a connection string, the SDK does all."""
         wire = None
         if settings.cosmos_endpoint:
             wire = Wire(settings.cosmos_endpoint, settings.cosmos_database, azure_credential)
@@ -185,14 +185,14 @@ class CosmosStore:
 
     async def read(self, container: Container, partition: str, id: str, *, latest: bool = False) -> Document | None:
         if self._point_reads is not None and (endpoint := self._point_reads.endpoint()) is not None:
-            with contextlib.suppress(Exception):  # whatever is odd about an answer, its headers too: the SDK is asked
+            with contextlib.suppress(Exception):  # for any unusual answer or header the SDK reads again
                 return await self._read_leanly(self._point_reads, endpoint, container, partition, id, latest)
         return await self._read_by_sdk(container, partition, id, latest)
 
     async def _read_leanly(
         self, reads: PointReads, endpoint: str, container: Container, partition: str, id: str, latest: bool
     ) -> Document | None:
-        """One read without the SDK. Raises `Unusual`, or what odd headers and items raise."""
+        """Read a document without the SDK. Raises `Unusual`, and other errors for odd headers and items."""
         started = time.perf_counter()
         session = (self._sessions.get(container, partition) or "") if latest else None
         try:
@@ -215,7 +215,7 @@ class CosmosStore:
         token = self._sessions.get(container, partition) if latest else None
         if token:
             asked["session_token"] = token
-        else:  # for a session read without one the SDK looks for its own, which takes a tenth of a fold's CPU
+        else:  # without a token the SDK searches for its own, which takes a tenth of a fold's CPU
             asked["request_options"] = dict(_EVENTUAL)
 
         async def send() -> Document | None:
@@ -259,7 +259,7 @@ class CosmosStore:
         partition: str,
         operations: Sequence[Operation],
     ) -> list[str | None]:
-        """One batch without the SDK. Raises `Unusual`, or what refused results mean."""
+        """Write one batch without the SDK. Raises `Unusual`, or the port's error for refused results."""
         started = time.perf_counter()
         try:
             token = self._sessions.get(container, partition)
@@ -274,7 +274,7 @@ class CosmosStore:
     async def _write_by_sdk(
         self, container: Container, partition: str, operations: Sequence[Operation]
     ) -> list[str | None]:
-        """One batch, sent once."""
+        """Write one batch through the SDK, sent once."""
         proxy = await self._proxy(container)
         started = time.perf_counter()
         answered: Mapping[str, Any] = {}
@@ -286,7 +286,7 @@ class CosmosStore:
         batch = [batch_operation(op, container, partition) for op in operations]
         asked: dict[str, Any] = {"read_timeout": self._write_timeout, "response_hook": hook}
         if token := self._sessions.get(container, partition):
-            asked["session_token"] = token  # else the SDK looks for one: a sixth of a batch's CPU
+            asked["session_token"] = token  # else the SDK searches for one: a sixth of a batch's CPU
         try:
             results: Sequence[Mapping[str, Any]] = await proxy.execute_item_batch(batch, partition, **asked)
         except CosmosBatchOperationError as error:
@@ -307,7 +307,7 @@ class CosmosStore:
         headers: Mapping[str, Any],
         started: float,
     ) -> list[str | None]:
-        """The etags of a batch that was written. Raises what its results mean when it was refused."""
+        """Return the etags of a written batch. Raises the port's error for a refused one."""
         refused = first_refused([int(result["statusCode"]) for result in results])
         self._count(operation, 200 if refused is None else int(results[refused]["statusCode"]), headers, started)
         self._sessions.keep(container, partition, headers)
@@ -357,7 +357,7 @@ class CosmosStore:
             while True:
                 room = limit - len(documents)
                 if room <= 0:
-                    # Only a look at the next change tells whether there is one; the position stays where it is.
+                    # Only reading the next change shows whether there is one; the position does not move.
                     more = more or not (await self._change_page(proxy, container, position, start, 1)).is_end
                     break
                 page = await self._change_page(proxy, container, position, start, room)
@@ -419,9 +419,9 @@ class CosmosStore:
         return proxy
 
     async def _open(self) -> None:
-        """Open the client once, for all who wait. The opening outlives a caller whose time budget ran out.
+        """Open the client once for all waiting callers. It goes on when a caller's time budget ends.
 
-        After a failure nobody tries again for a second: callers fail at once instead of queueing.
+        For a second after a failure, callers fail at once instead of queueing.
         """
         if self._client is not None:
             return
@@ -491,7 +491,7 @@ class CosmosStore:
         partition: str | None = None,
         may_be_absent: bool = False,
     ) -> T:
-        """Send, and again while that is safe and worth it; every failure leaves as an error of the port."""
+        """Send a request; repeat it while that is safe and useful. Raises every failure as an error of the port."""
         throttled = retried = 0
         waited = 0.0
         while True:
@@ -514,7 +514,7 @@ class CosmosStore:
                 if kind is Kind.REFUSAL:
                     text = f"Cosmos DB refused {operation}{_on(container)}: status {status}"
                     raise StoreRefused(text, too_large=status == TOO_LARGE) from None
-            except Exception as error:  # over a cut, a stall or a foreign body the SDK raises whatever it likes
+            except Exception as error:  # for a cut connection, a stall or a foreign body the SDK raises many errors
                 status, sub_status, headers = NO_ANSWER, None, {}
                 self._count(operation, NO_ANSWER, headers, started)
                 trouble = type(error).__name__
@@ -536,20 +536,22 @@ class CosmosStore:
             raise StoreUnavailable(f"Cosmos DB did not serve {operation}{_on(container)}: {answer}", retry_after)
 
     def _forget_session(self, container: Container, partition: str | None) -> None:
-        """Drop what is remembered of a session that the service does not know: here, and in the SDK, which keeps the
-        newest token of every read for the whole container and sends it where none is given."""
+        """Drop the tokens of a session that the service does not know: here, and in the SDK.
+
+        The SDK keeps the newest token of every read for the whole container, and sends it when no token is given.
+        """
         if partition is not None:
             self._sessions.forget(container, partition)
         session = self._client.client_connection.session if self._client is not None else None
         if session is not None:
-            with contextlib.suppress(KeyError):  # nothing is remembered
+            with contextlib.suppress(KeyError):  # no token is kept
                 answered = {CONTAINER_PATH: f"dbs/{self._database}/colls/{container.name}"}
                 session.clear_session_token(answered)  # type: ignore[no-untyped-call]
 
     def _count(self, operation: str, status: int | None, headers: Mapping[str, Any] | None, started: float) -> None:
         charge = charge_of(headers or {})
         self._on_call(operation, status or 0, charge, time.perf_counter() - started)
-        if headers and charge:  # whatever stands between answers without one
+        if headers and charge:  # a program in between answers without a charge
             self._on_answer(headers)
 
     # Change feed
@@ -557,7 +559,7 @@ class CosmosStore:
     async def _feed_ranges(self, proxy: ContainerProxy, container: Container) -> list[Json]:
         async def send() -> list[Json]:
             found = [feed_range async for feed_range in proxy.read_feed_ranges(force_refresh=True)]
-            if not found:  # every container has one: no ranges would read as a container where nothing changes
+            if not found:  # every container has a range; none would look like a container without changes
                 raise NotAnAnswer("the ranges of a container")
             return found
 
@@ -566,7 +568,7 @@ class CosmosStore:
     async def _change_page(
         self, proxy: ContainerProxy, container: Container, position: Position, start: str, limit: int
     ) -> _ChangePage:
-        """The next changes of one feed range."""
+        """Return the next changes of one feed range."""
 
         async def send() -> _ChangePage:
             started = time.perf_counter()
@@ -577,7 +579,7 @@ class CosmosStore:
                 answered = headers
                 if result:
                     checked_page(result)
-                elif ACTIVITY_ID not in headers:  # for the SDK any empty answer says that nothing has changed
+                elif ACTIVITY_ID not in headers:  # the SDK reads any empty answer as "no changes"
                     raise NotAnAnswer("one of Cosmos DB")
                 self._count("changes", 200 if result else 304, headers, started)
 
@@ -608,14 +610,14 @@ class CosmosStore:
 
 
 def _retrieve(task: asyncio.Task[None]) -> None:
-    """A failed opening nobody waited for to the end is not an unhandled error: the next caller opens again."""
+    """Read a task's error, so that a failed opening without a waiting caller is no unhandled error."""
     if not task.cancelled():
         task.exception()
 
 
 @dataclass(frozen=True, slots=True)
 class _ChangePage:
-    """Changes of one feed range, the position after them, and how many items without our partition key it had."""
+    """Changes of one feed range, the position after them, and the number of items without our partition key."""
 
     documents: list[Document]
     position: Position
@@ -631,7 +633,7 @@ class _NotThere(Exception):
 
 
 def _refused_whole(operations: Sequence[Operation]) -> WriteRejected:
-    """A batch that was refused without a word about its operations: any of them may have been the one."""
+    """Return the rejection of a batch without results per operation: any operation could be the cause."""
     return WriteRejected(dict.fromkeys(range(len(operations)), Failure.CONFLICT))
 
 

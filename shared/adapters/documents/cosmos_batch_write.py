@@ -1,14 +1,14 @@
-"""Atomic batches of one partition, written to Cosmos DB over pooled connections without the SDK.
+"""Writes atomic batches of one partition to Cosmos DB over pooled connections, without the SDK.
 
-One POST with an Entra token, to the account's own name, which always leads to the write region; request and answer are
-those of the SDK (`_Batch` and `_format_batch_operations` of azure-cosmos 4.17). A write must never be counted twice, so
-each answer is one of four:
+One POST with an Entra token goes to the account's own name, which always leads to the write region. Request and answer
+are those of the SDK (`_Batch` and `_format_batch_operations` of azure-cosmos 4.17). A write must never be counted
+twice, so each answer has one of four outcomes:
 
-- A result for each operation, in the service's own words: taken at its word, a refusal too.
-- 429 or 449, for the whole or for one operation: nothing was done. The caller waits and asks the SDK.
-- `Unusual` and `untried`: no token, no connection, or a refusal of the request itself (400, 401, 403, 413) in the
-  service's own words. The caller asks the SDK at once.
-- Any other `Unusual`: the batch may have been applied. Nobody sends it again but those who can tell.
+- A result for each operation, from the service itself: it is trusted, also a refusal.
+- 429 or 449, for the whole or for one operation: nothing was done. The caller waits, then uses the SDK.
+- `Unusual` and `untried`: no token, no connection, or a refusal of the request itself (400, 401, 403, 413) by the
+  service. The caller uses the SDK at once.
+- Any other `Unusual`: the batch can have been applied. Only a caller that can check that sends it again.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ from shared.adapters.documents.cosmos_wire import Endpoints, Reply, Unusual, Wir
 from shared.adapters.documents.port import Container, Operation
 
 REFUSED_UNTRIED: Final = frozenset({400, 401, 403, 413})
-"""Statuses of a request that the service has not begun with: it is wrong, not allowed, or too large."""
+"""Statuses of a request that the service refused before it began: wrong, not allowed, or too large."""
 _RESULTS = frozenset({200, 207})
 _STRICT = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """One result for each operation: at least its `statusCode`, an integer; `eTag` where an item was written."""
+    """Results of a batch, one for each operation: an integer `statusCode`, and `eTag` for a written item."""
 
     results: list[dict[str, Any]]
     headers: Mapping[str, str]
 
 
 class BatchWrites:
-    """Writes atomic batches. `wanted` is asked before each one, so that operators can switch it."""
+    """Writes atomic batches. `wanted` is called before each batch: operators can switch it off."""
 
     def __init__(self, wire: Wire, *, wanted: Callable[[], bool] = lambda: True, timeout_seconds: float = 5.0) -> None:
         self.wire, self.wanted = wire, wanted
@@ -48,13 +48,13 @@ class BatchWrites:
         self._timeout = timeout_of(timeout_seconds)
 
     def endpoint(self) -> str | None:
-        """The endpoint to ask; None while it rests, or nobody wants it."""
+        """Return the endpoint; None while it rests after a failure, or while `wanted` is False."""
         return self._endpoints.next() if self.wanted() else None
 
     async def write(
         self, endpoint: str, container: Container, partition: str, operations: Sequence[Operation], session: str | None
     ) -> Results:
-        """One batch, sent once. `session`: the newest token known of the partition. Raises `Unusual`."""
+        """Send one batch once. `session`: the newest known token of the partition. Raises `Unusual`."""
         body = encoded(operations, container, partition)
         headers = {
             "x-ms-cosmos-is-batch-request": "True",
@@ -69,24 +69,24 @@ class BatchWrites:
         url = self.wire.documents_url(endpoint, container.name)
         try:
             return _understood(await self.wire.ask("POST", url, headers, self._timeout, body), len(operations))
-        except BaseException:  # a caller that gave up waiting, too, says that the endpoint is slow
+        except BaseException:  # a caller that stopped waiting also shows that the endpoint is slow
             self._endpoints.rest(endpoint)
             raise
 
 
 def encoded(operations: Sequence[Operation], container: Container, partition: str) -> bytes:
-    """The body of a batch. Raises `Unusual` for values that are no JSON: the SDK says what is wrong with them."""
+    """Encode the body of a batch. Raises `Unusual` for values that are not JSON; the SDK then reports the fault."""
     wired = [wire_operation(op, container, partition) for op in operations]
     try:
         body = orjson.dumps(wired)
-        # orjson writes a number that JSON has not (NaN) as null; where there is none, there was no such number.
+        # orjson writes NaN, which JSON lacks, as null. Without a null in the body, there was no NaN.
         return body if b"null" not in body else _STRICT.encode(wired).encode()
     except (TypeError, ValueError) as error:
         raise Unusual(untried=True, cause="no JSON") from error
 
 
 def _understood(reply: Reply, operations: int) -> Results:
-    """Interpret the answer. Raises `Unusual`."""
+    """Return the results of an answer. Raises `Unusual`."""
     headers, ours = reply.headers, ACTIVITY_ID in reply.headers
     if reply.status in _RESULTS and ours:
         try:

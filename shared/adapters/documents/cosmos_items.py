@@ -1,4 +1,4 @@
-"""Converts documents of the port to items of Cosmos DB and back; refuses what the service would refuse."""
+"""Converts documents of the port to items of Cosmos DB and back. Refuses what the service would refuse."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NEXT_PAGE = "SELECT TOP @top * FROM c WHERE STARTSWITH(c.id, @prefix) AND c.id >
 
 
 def page_query(id_prefix: str, after: str | None, top: int) -> tuple[str, list[dict[str, object]]]:
-    """The query for the next `top` items by id, and its parameters."""
+    """Return the query for the next `top` items by id, and its parameters."""
     parameters: list[dict[str, object]] = [{"name": "@top", "value": top}, {"name": "@prefix", "value": id_prefix}]
     if after is None:
         return FIRST_PAGE, parameters
@@ -25,7 +25,7 @@ def page_query(id_prefix: str, after: str | None, top: int) -> tuple[str, list[d
 
 
 def document_of(item: Mapping[str, Any], partition: str) -> Document:
-    """An item as the port gives it, without the service's own fields."""
+    """Convert an item to a document of the port, without the service's own fields."""
     plain = dict(item)
     etag = plain["_etag"]
     for name in SYSTEM_FIELDS:
@@ -34,7 +34,7 @@ def document_of(item: Mapping[str, Any], partition: str) -> Document:
 
 
 def check(op: Operation) -> None:
-    """Refuse what the service would refuse anyway, with a clearer word. Raises `ValueError`."""
+    """Raise a clear `ValueError` for an operation that the service would refuse."""
     id = op.id if isinstance(op, Delete) else op.body.get("id")
     if not isinstance(id, str) or not 0 < len(id.encode()) <= MAX_ID_BYTES or not _FORBIDDEN_IN_IDS.isdisjoint(id):
         raise ValueError(f"an id has 1 to {MAX_ID_BYTES} bytes and none of / \\ ? #, unlike {id!r}")
@@ -44,7 +44,7 @@ def check(op: Operation) -> None:
 
 
 def batch_operation(op: Operation, container: Container, partition: str) -> tuple[Any, ...]:
-    """The SDK's tuple for one operation. It takes the options dict apart, so each send needs a fresh one."""
+    """Return the SDK's tuple for one operation. The SDK empties the options dict, so each send needs a new tuple."""
     match op:
         case Create(body):
             return "create", ({**body, container.partition_field: partition},)
@@ -58,7 +58,7 @@ def batch_operation(op: Operation, container: Container, partition: str) -> tupl
 
 
 def wire_operation(op: Operation, container: Container, partition: str) -> dict[str, Any]:
-    """One operation of a batch as the service takes it, as the SDK makes it of its tuple."""
+    """Return one operation in the service's format, as the SDK makes it from its tuple."""
     match op:
         case Create(body):
             return {"operationType": "Create", "resourceBody": {**body, container.partition_field: partition}}

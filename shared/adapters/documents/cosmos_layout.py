@@ -1,8 +1,8 @@
-"""Cosmos DB containers as data: partition key, TTL and indexing policy.
+"""Lists the Cosmos DB containers with partition key, TTL and indexing policy.
 
-Bicep makes the containers in production and a test holds it against this table; `CosmosStore.ready` makes them on
-an emulator. Only what is queried is indexed: reads go by id, queries by partition and id prefix in id order, and
-the service always indexes `id` by itself while the mode is "consistent". A write then costs about its size.
+Bicep creates them in production, and a test compares both; `CosmosStore.ready` creates them on an emulator. Only fields
+of queries are indexed. Reads go by id, queries by partition and id prefix in id order, and the service always indexes
+`id` while the mode is "consistent". So the cost of a write depends on its size alone.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from shared.adapters.documents.port import CONTAINERS, PEOPLE, STORY_ACTIVITY, U
 
 UNINDEXED = (USER_ACTIVITY, STORY_ACTIVITY, PEOPLE)
 TTL_PER_ITEM = -1
-"""`defaultTtl: -1`: items stay unless they carry a `ttl` of their own."""
+"""`defaultTtl: -1`: only items with a `ttl` of their own expire."""
 
 
 def indexing_policy(container: Container) -> dict[str, Any]:
-    """The container's indexing policy, in the words of the service.
+    """Return the container's indexing policy in the service's format.
 
-    What is about one user or one story is read by id, and listed only inside its own small partition: it indexes
-    nothing. The others are listed by partition, whose path is not indexed unless named.
+    Containers whose documents belong to one user or story index nothing: they are read by id, or listed inside their
+    own small partition. The others are listed by partition, whose path must be named to be indexed.
     """
     included = [] if container in UNINDEXED else [{"path": f"/{container.partition_field}/?"}]
     return {
@@ -32,7 +32,7 @@ def indexing_policy(container: Container) -> dict[str, Any]:
 
 
 def default_ttl(container: Container) -> int:
-    """`defaultTtl` in seconds, or `TTL_PER_ITEM`."""
+    """Return `defaultTtl` in seconds, or `TTL_PER_ITEM`."""
     return TTL_PER_ITEM if container.default_ttl_seconds is None else container.default_ttl_seconds
 
 

@@ -1,9 +1,9 @@
-"""Point reads of Cosmos DB over pooled connections, without the SDK: what a feed request reads, at a fifth of its CPU.
+"""Reads Cosmos DB documents by id over pooled connections, without the SDK, at a fifth of its CPU.
 
-One GET with an Entra token (learn.microsoft.com/rest/api/cosmos-db/get-a-document). It takes two answers at their
-word: 200 with the document, and a plain 404 in the service's own words. Everything else is `Unusual`: throttling,
-a time-out, a cut connection, a refused token, a body that no service of ours wrote. The caller then asks the SDK, which
-knows what to do.
+Feed requests use it. A read is one GET with an Entra token (learn.microsoft.com/rest/api/cosmos-db/get-a-document). Two
+answers are trusted: 200 with the document, and a 404 without a sub-status and with the service's own body. All else is
+`Unusual`: throttling, a time-out, a cut connection, a refused token, a body of another program. The caller then uses
+the SDK, which handles it.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ _ABSENT_SUB_STATUSES = (None, "0")
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A read: the item as it is stored, None where there is none."""
+    """Result of a read: the stored item, None if it does not exist."""
 
     item: dict[str, Any] | None
     headers: Mapping[str, str]
 
 
 class PointReads:
-    """Reads documents by id. `wanted` is asked before each read, so that operators can switch it."""
+    """Reads documents by id. `wanted` is called before each read: operators can switch it off."""
 
     def __init__(
         self,
@@ -46,11 +46,11 @@ class PointReads:
         self._timeout = timeout_of(timeout_seconds)
 
     def endpoint(self) -> str | None:
-        """The endpoint to ask; None while all of them rest, or nobody wants it."""
+        """Return the next endpoint; None while all rest after failures, or while `wanted` is False."""
         return self._endpoints.next() if self.wanted() else None
 
     async def read(self, endpoint: str, container: str, partition: str, id: str, *, session: str | None) -> Answer:
-        """One item. `session`: the session token it must not be older than; None reads eventually. Raises `Unusual`."""
+        """Read one item at least as new as the session token `session`; None reads eventually. Raises `Unusual`."""
         headers = {
             "x-ms-documentdb-partitionkey": json.dumps([partition]),
             "x-ms-consistency-level": "Eventual" if session is None else "Session",
@@ -60,7 +60,7 @@ class PointReads:
         url = f"{self.wire.documents_url(endpoint, container)}/{quote(id, safe='')}"
         try:
             return _understood(await self.wire.ask("GET", url, headers, self._timeout))
-        except BaseException as error:  # a caller that gave up waiting, too, says that the endpoint is slow
+        except BaseException as error:  # a caller that stopped waiting also shows that the endpoint is slow
             self._endpoints.rest(endpoint)
             if isinstance(error, Exception) and not isinstance(error, Unusual):
                 raise Unusual from error

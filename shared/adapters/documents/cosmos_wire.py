@@ -1,7 +1,7 @@
-"""Shared parts of Cosmos DB requests without the SDK: connection pool, Entra token, endpoints on pause.
+"""Sends Cosmos DB requests without the SDK: connection pool, Entra token, and pauses for failing endpoints.
 
-An endpoint that did anything but answer rests for a while: meanwhile the next one of the list is asked, and with none
-left nobody is. What a caller does not take for an answer is `Unusual`; the SDK is asked then.
+An endpoint that failed rests for a while, and the next one of the list is used. When all rest, there is none, and the
+caller uses the SDK. It also does after an answer that it does not trust (`Unusual`).
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from yarl import URL
 
 API_VERSION = "2020-07-15"
 REST_SECONDS = 10.0
-"""How long an endpoint is left alone after anything but an answer."""
+"""Pause of an endpoint after a failure."""
 CONNECT_SECONDS = 0.5
 RENEW_SECONDS = 300.0
-"""A token is renewed so long before it ends."""
+"""A token is renewed this long before it ends."""
 CONNECTIONS = 100
 _REFUSED_TOKEN = frozenset({401, 403})
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 class Unusual(Exception):
-    """Anything but an answer that is taken at its word. `status` is 0 where no answer came.
+    """The answer is missing or not trusted. `status` is 0 without an answer.
 
-    `untried`: the service has certainly not begun with the request, so a write, too, may be sent by the SDK at once.
+    `untried`: the service has certainly not begun with the request, so the SDK can send it at once, also a write.
     """
 
     def __init__(
@@ -43,14 +43,14 @@ class Unusual(Exception):
 
     @property
     def sub_status(self) -> int | None:
-        """Sub-status of the answer; None where there is none that is a number."""
+        """Numeric sub-status of the answer; None without one."""
         said = self.headers.get("x-ms-substatus", "")
         return int(said) if said.isdecimal() else None
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One HTTP answer, whatever it says."""
+    """An HTTP response."""
 
     status: int
     headers: Mapping[str, str]
@@ -58,7 +58,7 @@ class Reply:
 
 
 def endpoints_of(account: str, regions: Sequence[str] = ()) -> tuple[str, ...]:
-    """The account's endpoints in these regions, in this order; the account's own where none is named.
+    """Return the account's endpoints in these regions, in order; the account's own if none is named.
 
     `https://account.documents.azure.com` in West Europe is `https://account-westeurope.documents.azure.com`.
     """
@@ -70,7 +70,7 @@ def endpoints_of(account: str, regions: Sequence[str] = ()) -> tuple[str, ...]:
 
 
 class Endpoints:
-    """Endpoints in the order they are asked. `clock` never goes back."""
+    """Endpoints in order of preference. `clock`: monotonic, in seconds."""
 
     def __init__(self, endpoints: Iterable[str], clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -81,7 +81,7 @@ class Endpoints:
                 raise ValueError("a token is sent over https only")
 
     def next(self) -> str | None:
-        """The endpoint to ask; None while all of them rest."""
+        """Return the first endpoint that does not rest; None while all rest."""
         now = self._clock()
         for endpoint, until in self._rests_until.items():
             if until <= now:
@@ -89,12 +89,12 @@ class Endpoints:
         return None
 
     def rest(self, endpoint: str) -> None:
-        """Leave it alone for a while."""
+        """Pause an endpoint for `REST_SECONDS`."""
         self._rests_until[endpoint] = self._clock() + REST_SECONDS
 
 
 class Wire:
-    """Asks an account. Connects at the first use. `credential` makes an asynchronous token credential."""
+    """Connection to one account, opened at the first use. `credential` makes an asynchronous token credential."""
 
     def __init__(
         self,
@@ -110,13 +110,13 @@ class Wire:
         self._session: aiohttp.ClientSession | None = None
 
     def documents_url(self, endpoint: str, container: str) -> str:
-        """Where the documents of a container are asked for."""
+        """Return the URL of a container's documents."""
         return f"{endpoint}/dbs/{self._database}/colls/{container}/docs"
 
     async def ask(
         self, method: str, url: str, headers: dict[str, str], timeout: aiohttp.ClientTimeout, body: bytes | None = None
     ) -> Reply:
-        """One exchange. `url` is quoted already; `headers` are completed. Raises `Unusual` where no answer came."""
+        """Send one request and return its response. `url`: quoted; `headers`: completed here. Raises `Unusual`."""
         try:
             headers["Authorization"] = await self._token.header()
         except Exception as error:
@@ -147,7 +147,7 @@ class Wire:
         return self._session
 
     async def close(self) -> None:
-        """Let go of the connections. Safe to call twice."""
+        """Close the connections. Safe to call twice."""
         session, self._session = self._session, None
         if session is not None:
             await session.close()
@@ -160,18 +160,18 @@ def _date(seconds: int) -> str:
 
 
 def timeout_of(seconds: float) -> aiohttp.ClientTimeout:
-    """Bounds one exchange, and its connecting the more."""
+    """Return the time-out of one request: `seconds` in all, `CONNECT_SECONDS` for connecting."""
     return aiohttp.ClientTimeout(total=seconds, sock_connect=min(CONNECT_SECONDS, seconds))
 
 
 def _scope(account: str) -> str:
-    """Scope of a token: the account by name, whatever region answers."""
+    """Return the scope of a token: the account's name, whatever the region."""
     parts = urlsplit(account)
     return f"{parts.scheme}://{parts.hostname}/.default"
 
 
 class _Token:
-    """The header with the newest token; asked for once by all who wait."""
+    """Newest token as a header. Concurrent callers share one renewal."""
 
     def __init__(self, credential: Callable[[], Any], scope: str) -> None:
         self._make, self._scope = credential, scope
@@ -193,7 +193,7 @@ class _Token:
         return self._header
 
     def drop(self) -> None:
-        """The service refused it: ask for another one."""
+        """Drop the token, because the service refused it."""
         self._renew_at = 0.0
 
     async def close(self) -> None:

@@ -1,4 +1,4 @@
-"""A document store whose calls are counted and timed. (The Cosmos DB adapter counts its own, with request units.)"""
+"""Counts and times the calls of a document store. The Cosmos DB adapter counts its own, with request units."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class MeteredDocuments:
             return await self._inner.changes(container, since, limit=limit)
 
     def __getattr__(self, name: str) -> Any:
-        """Pass on what a backend has beyond the port (a purge of what has expired)."""
+        """Return a backend's method that is not in the port, such as `purge`."""
         return getattr(self._inner, name)
 
     async def ready(self) -> None:
@@ -59,7 +59,7 @@ class MeteredDocuments:
 
 
 class _Call:
-    """Counts one call by how it ended, however it ended."""
+    """Counts one call by its outcome."""
 
     __slots__ = ("operation", "started", "status", "telemetry")
 
@@ -72,13 +72,13 @@ class _Call:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None:
             known = {StoreUnavailable: "unavailable", WriteRejected: "rejected"}
-            self.status = known.get(kind, "failed")  # a call cut short by its budget is a CancelledError
+            self.status = known.get(kind, "failed")  # a call that its budget ended is a CancelledError
         self.telemetry.count("store_calls", self.operation, self.status)
         self.telemetry.observe("store_call_ms", (time.perf_counter() - self.started) * 1000, self.operation)
 
 
 def count_cosmos_calls(telemetry: Telemetry) -> Callable[[str, int, float, float], None]:
-    """Count each request of the Cosmos DB adapter as metrics."""
+    """Return a callback that counts each request of the Cosmos DB adapter."""
 
     def on_call(operation: str, status: int, request_units: float, seconds: float) -> None:
         telemetry.count("store_calls", operation, _STATUSES.get(status, "unavailable" if status == 0 else "failed"))

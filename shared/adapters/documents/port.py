@@ -1,17 +1,19 @@
-"""The document port: the one way anything is stored.
+"""The document port: reads and writes of all stored documents.
 
-Semantics are those of Cosmos DB, so that every backend obeys one contract suite (`tests/contracts/`):
-items live in a container, inside a partition; an atomic batch never spans partitions; every item has an etag
-that changes with each write; an item with a `ttl` is gone that many seconds after its last write; and
-`changes` yields the latest version of every item written since a token, but never a delete or an expiry.
-A record that others must learn is gone is therefore written as a tombstone first.
+Semantics are those of Cosmos DB; one contract suite (`tests/contracts/`) tests every backend:
+
+- An item is in a partition of a container. An atomic batch never spans partitions.
+- Every item has an etag, which changes with each write.
+- An item with a `ttl` expires that many seconds after its last write.
+- `changes` yields the latest version of every item written since a token, but no deletes or expiries. A deletion that
+  other instances must see is therefore written as a tombstone first.
 
 Errors:
 
     StoreError
-    ├── WriteRejected        the batch was refused whole; says which operation failed and why (caller's state)
-    ├── StoreRefused         final, about this request alone: a document that is too large, a query that is wrong
-    └── StoreUnavailable     throttled, down or too slow; nothing is known about a write in flight (dependency)
+    ├── WriteRejected        the whole batch was refused; names the failed operation and the reason (caller's state)
+    ├── StoreRefused         final, about this request alone: a document that is too large, a wrong query
+    └── StoreUnavailable     throttled, down or too slow; a write in flight can have happened (dependency)
 """
 
 from __future__ import annotations
@@ -26,9 +28,9 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """A container's name, the field that holds its partition key, and its default TTL.
+    """Name of a container, the field of its partition key, and its default TTL.
 
-    `default_ttl_seconds` is None where items live until deleted; an item's own `ttl` always wins.
+    `default_ttl_seconds`: None means that items live until deleted. An item's own `ttl` takes precedence.
     """
 
     name: str
@@ -51,9 +53,9 @@ CONTAINERS = {c.name: c for c in (TENANTS, VIDEOS, VIDEO_STATS, USER_ACTIVITY, S
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One stored item. `body` holds `id`, the partition field and, where set, `ttl` (seconds); no system fields.
+    """One stored item. `body` has `id`, the partition field and, if set, `ttl` (seconds); no system fields.
 
-    An empty body means that the stored bytes are damaged: whoever holds the item from before lets go of it.
+    An empty body means that the stored bytes are damaged. Readers then drop their earlier version of the item.
     """
 
     partition: str
@@ -86,7 +88,7 @@ class Upsert:
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """Remove an item, only while its etag is `etag` when one is given; fails with NOT_FOUND or CONFLICT."""
+    """Remove an item, if its etag is still `etag` (None: any); fails with NOT_FOUND or CONFLICT."""
 
     id: str
     etag: str | None = None
@@ -97,7 +99,7 @@ MAX_OPERATIONS = 100
 
 
 class Failure(StrEnum):
-    """Why one operation of a batch was refused."""
+    """Reason why an operation of a batch was refused."""
 
     ALREADY_EXISTS = "already_exists"
     CONFLICT = "conflict"
@@ -105,14 +107,14 @@ class Failure(StrEnum):
 
 
 class StoreError(Exception):
-    """Anything the document port raises on purpose."""
+    """Base class of the document port's errors."""
 
 
 class WriteRejected(StoreError):
-    """The batch was refused whole and nothing was written. `failures` maps an operation's index to its reason.
+    """The whole batch was refused and nothing was written. `failures`: reason by the operation's index.
 
-    A backend that re-sends a write after a cut connection may report a failure for its own earlier success:
-    look whether the write is there before believing it.
+    A backend that repeats a write after a cut connection can report a failure for its own earlier success. So callers
+    must check whether their write is there.
     """
 
     def __init__(self, failures: dict[int, Failure]) -> None:
@@ -121,9 +123,9 @@ class WriteRejected(StoreError):
 
 
 class StoreRefused(StoreError):
-    """The store will never take this request; the same again is refused again, and others are not concerned.
+    """Final refusal of one request: a repeat is refused too. Other requests are not affected.
 
-    `too_large`: because of its size.
+    `too_large`: whether the reason is its size.
     """
 
     def __init__(self, message: str, *, too_large: bool = False) -> None:
@@ -132,7 +134,7 @@ class StoreRefused(StoreError):
 
 
 class StoreUnavailable(StoreError):
-    """The store did not answer as it should (down, throttled, cut off). A write may or may not have happened."""
+    """The store failed to answer: down, throttled or cut off. A write may or may not have happened."""
 
     def __init__(self, message: str, retry_after_seconds: float | None = None) -> None:
         self.retry_after_seconds = retry_after_seconds
@@ -141,9 +143,9 @@ class StoreUnavailable(StoreError):
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of a query, in id order. `next`, the id of its last item, continues it; None when there is no more.
+    """One page of a query, in id order. `next`: the last id, from which the next page continues; None at the end.
 
-    `unreadable` are ids of items whose stored bytes are damaged: they are left out of `documents`.
+    `unreadable`: ids of items whose stored bytes are damaged. `documents` does not have them.
     """
 
     documents: list[Document]
@@ -153,9 +155,9 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """Documents written since a token. `token` continues; `more` says that another call would not be empty.
+    """Documents written since a token. `token`: for the next call; `more`: that call returns more documents.
 
-    `passed_over` is how many items were not ours: without the partition key, as other programs write them.
+    `passed_over`: number of skipped items of other programs, which lack our partition key.
     """
 
     documents: list[Document] = field(default_factory=list)
@@ -165,17 +167,17 @@ class Changes:
 
 
 FROM_NOW = "now"
-"""A token for `changes`: no documents, just the place from which later writes are seen."""
+"""Token for `changes` that returns no documents, only a token from which later writes are seen."""
 
 
 class DocumentStore(Protocol):
-    """The port. Every method may raise `StoreUnavailable` or `StoreRefused`; callers give each call a time budget."""
+    """The port. Every method can raise `StoreUnavailable` or `StoreRefused`; callers limit the time of each call."""
 
     async def read(self, container: Container, partition: str, id: str, *, latest: bool = False) -> Document | None:
-        """One item, or None when absent or expired.
+        """Return one item, or None when absent or expired.
 
-        `latest=True` sees every write this process has made (session consistency); otherwise the read may be a
-        little stale (eventual), which costs half.
+        `latest=True` sees every write of this process (session consistency). Otherwise the read can be slightly stale
+        (eventual consistency), at half the cost.
         """
         ...
 
@@ -195,28 +197,28 @@ class DocumentStore(Protocol):
         after: str | None = None,
         limit: int = 200,
     ) -> Page:
-        """Items of one partition whose id starts with `id_prefix`, in id order; pass `Page.next` as `after`."""
+        """Return items of one partition whose id starts with `id_prefix`, in id order; pass `Page.next` as `after`."""
         ...
 
     async def changes(self, container: Container, since: str | None, *, limit: int = 500) -> Changes:
-        """The latest version of every item written since `since` (None: since ever), across partitions.
+        """Return the latest version of every item written since `since` (None: from the start), in all partitions.
 
-        Nothing is missed, whatever the clock; an item may come again, but a reader that follows the tokens of a
-        quiet container reaches the end. Deletes and expiries do not show.
+        Nothing is missed, whatever the clock. An item can come again, but a reader of a quiet container reaches the
+        end. Deletes and expiries do not show.
         """
         ...
 
     async def ready(self) -> None:
-        """Raise `StoreUnavailable` when the store cannot answer; prepares what may be prepared (tables)."""
+        """Raise `StoreUnavailable` when the store cannot answer. Creates tables where the backend needs them."""
         ...
 
     async def close(self) -> None:
-        """Let go of connections and files. Safe to call twice."""
+        """Close connections and files. Safe to call twice."""
         ...
 
 
 async def query_all(store: DocumentStore, container: Container, partition: str, id_prefix: str = "") -> list[Document]:
-    """Every page of `query`, joined."""
+    """Return the documents of all pages of `query`."""
     found: list[Document] = []
     after: str | None = None
     while True:

@@ -1,4 +1,4 @@
-"""Session tokens of Cosmos DB, kept after a batch, where its SDK forgets them."""
+"""Keeps Cosmos DB's session tokens after batches, because the SDK forgets them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from shared.adapters.documents.port import Container
 
 
 class SessionTokens:
-    """The newest session token of each partition written to, for as many partitions as fit."""
+    """Newest session token of each written partition, for a limited number of partitions."""
 
     def __init__(self, capacity: int = 20_000) -> None:
         self._capacity = capacity
@@ -32,12 +32,12 @@ class SessionTokens:
             self._tokens.popitem(last=False)
 
     def forget(self, container: Container, partition: str) -> None:
-        """The service cannot answer for this session any more."""
+        """Drop the token of a session that the service no longer knows."""
         self._tokens.pop((container.name, partition), None)
 
 
 def _is_older(token: str, than: str) -> bool:
-    """Compare `range:version#lsn…` tokens; those of different ranges or versions cannot be, the newcomer wins."""
+    """Compare `range:version#lsn…` tokens. If range or version differ, they are not comparable: the new one wins."""
     (range_a, _, vector_a), (range_b, _, vector_b) = token.partition(":"), than.partition(":")
     a, b = vector_a.split("#"), vector_b.split("#")
     if range_a != range_b or a[0] != b[0] or len(a) < 2 or len(b) < 2:

@@ -1,11 +1,11 @@
 """The embedded document store: one SQLite file, a table per container.
 
-A row's `sequence` grows with every write in the file's own order and is never given out twice. It is the
-etag, and it is the place in the change sequence: a rewritten item moves to the end. Since transactions commit
-one after another, nobody who has read up to a sequence can miss an item that comes before it.
+A row's `sequence` grows with every write and is never reused. It is the etag, and the position in the change feed: a
+rewritten item moves to the end. Transactions commit one after another, so a reader that has read up to a sequence has
+missed no earlier item.
 
-Writes are on the disk before they are answered (`shared/adapters/sqlite.py` says what that means). A read costs one
-hop to the reader's thread and back.
+Writes are on the disk before the call returns (see `shared/adapters/sqlite.py`). A read costs one hop to the reader's
+thread and back.
 """
 
 # ruff: noqa: S608 (the only names put into SQL are those of the containers in the port)
@@ -42,10 +42,10 @@ from shared.adapters.documents.port import (
 from shared.adapters.sqlite import SqliteThread
 
 MAX_DOCUMENT_BYTES = 2_000_000
-"""What Cosmos DB takes, roughly; a larger document is refused here as well."""
+"""About the limit of Cosmos DB; a larger document is refused here too."""
 MAX_ID_BYTES = 1023
 SWEPT_PER_OPERATION = 2
-"""Expired items that a write removes from its container on the way: more than it adds, so none pile up."""
+"""Expired items that each write also removes from its container: more than it adds, so none pile up."""
 
 _NEVER = -1
 """A `ttl` that overrides the container's default: the item does not expire."""
@@ -53,7 +53,7 @@ _NEVER = -1
 
 @dataclass(frozen=True, slots=True)
 class _Put:
-    """A create, replace or upsert with its body as it will be stored."""
+    """A create, replace or upsert, with its encoded body."""
 
     id: str
     body: bytes
@@ -63,7 +63,7 @@ class _Put:
 
 
 class _Table:
-    """The statements of one container's table."""
+    """SQL statements of one container's table."""
 
     def __init__(self, name: str) -> None:
         live = "(expires_at IS NULL OR expires_at > :now)"
@@ -84,7 +84,7 @@ class _Table:
             VALUES (:partition, :id, :expires_at, :body)
             """
         self.delete = f"DELETE {one}"
-        # In SQLite's order of text, which is that of UTF-8 bytes, FF comes after anything an id can hold.
+        # SQLite orders text by UTF-8 bytes, and FF comes after every byte of an id.
         self.query = f"""
             SELECT partition, id, sequence, body FROM "{name}"
             WHERE partition = :partition AND id >= max(:prefix, :after) AND id <> :after
@@ -106,23 +106,23 @@ _SCHEMA = "".join(table.schema for table in _TABLES.values())
 
 
 class SqliteStore:
-    """`DocumentStore` in the file `path`, made with its folder when absent. TTLs go by `clock`."""
+    """`DocumentStore` in the file `path`, created with its folder if missing. TTLs use `clock`."""
 
     def __init__(self, path: Path | str, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
         path = Path(path)
         self._reader = SqliteThread(path, _SCHEMA, StoreUnavailable, writes=False)
-        # Pages of hundreds of items have a thread of their own, so that no single read waits behind them.
+        # Pages of hundreds of items have their own thread, so that single reads do not wait for them.
         self._page_reader = SqliteThread(path, _SCHEMA, StoreUnavailable, writes=False)
         self._writer = SqliteThread(path, _SCHEMA, StoreUnavailable, writes=True)
 
     async def read(self, container: Container, partition: str, id: str, *, latest: bool = False) -> Document | None:
-        """See the port. Every read is the latest here."""
+        """See the port. Every read is the latest."""
         key = {"partition": partition, "id": id, "now": self._clock()}
         return await self._reader.call(functools.partial(_read, _TABLES[container.name], key))
 
     async def write(self, container: Container, partition: str, operations: Sequence[Operation]) -> list[str | None]:
-        """See the port. Raises `ValueError` for what no backend would take (`_prepare` lists it)."""
+        """See the port. Raises `ValueError` for operations that no backend accepts (see `_prepare`)."""
         if not 1 <= len(operations) <= MAX_OPERATIONS:
             raise ValueError(f"a batch has 1 to {MAX_OPERATIONS} operations, not {len(operations)}")
         now = self._clock()
@@ -139,7 +139,7 @@ class SqliteStore:
         after: str | None = None,
         limit: int = 200,
     ) -> Page:
-        """See the port. A continuation is the last id of the page before."""
+        """See the port. A continuation is the last id of the previous page."""
         wanted = {"partition": partition, "prefix": id_prefix, "after": after or "", "now": self._clock()}
         found = await self._page_reader.call(
             functools.partial(_documents, _TABLES[container.name].query, wanted, limit)
@@ -164,9 +164,9 @@ class SqliteStore:
         return Changes(documents, token, more=len(found) > limit)
 
     async def purge(self, limit: int = 1000) -> int:
-        """Remove up to `limit` expired items of each container; returns how many went.
+        """Remove up to `limit` expired items of each container; return how many were removed.
 
-        Writes sweep as they go, so only a container that is no longer written to needs this.
+        Writes remove expired items too, so only a container without writes needs this.
         """
         return await self._writer.call(functools.partial(_purge, self._clock(), limit), durable=False)
 
@@ -183,7 +183,7 @@ class SqliteStore:
 
 
 def _prepare(operation: Operation, container: Container, partition: str, now: float) -> _Put | Delete:
-    """The operation as it will be stored. Raises `ValueError` for an id, TTL or size that is not allowed."""
+    """Encode an operation for the table. Raises `ValueError` for an id, TTL or size that is not allowed."""
     if isinstance(operation, Delete):
         return operation
     id = operation.body.get("id")
@@ -217,13 +217,13 @@ def _read(table: _Table, key: Json, connection: sqlite3.Connection) -> Document 
 
 
 def _documents(statement: str, wanted: Json, limit: int, connection: sqlite3.Connection) -> list[Document]:
-    """One more than `limit`, where there is one: that is how the caller knows of a next page."""
+    """Return up to `limit` + 1 documents: the extra one tells the caller that there is a next page."""
     rows = connection.execute(statement, {**wanted, "limit": limit + 1})
     return [Document(partition, id, _body(body), str(sequence)) for partition, id, sequence, body in rows]
 
 
 def _body(stored: bytes) -> Json:
-    """The stored JSON object; empty when it is none, for one damaged row must not cost its neighbors."""
+    """Return the stored JSON object; empty for a damaged row, which must not make others fail."""
     try:
         body = orjson.loads(stored)
     except (orjson.JSONDecodeError, TypeError):
@@ -238,7 +238,7 @@ def _write(
     now: float,
     connection: sqlite3.Connection,
 ) -> list[str | None]:
-    """Apply the batch, or raise `WriteRejected` at the first refused operation; the caller then undoes it."""
+    """Apply the batch, or raise `WriteRejected` at the first refused operation; the caller then rolls back."""
     etags: list[str | None] = []
     for index, operation in enumerate(operations):
         key = {"partition": partition, "id": operation.id, "now": now}
@@ -257,7 +257,7 @@ def _write(
 
 
 def _refused(operation: _Put | Delete, etag: str | None) -> Failure | None:
-    """Why the operation may not happen to an item that now has `etag` (None: there is no such item)."""
+    """Return why an operation is refused for an item with `etag` (None: no such item); None if it is allowed."""
     if isinstance(operation, Delete):
         expected, must_exist = operation.etag, True
     else:

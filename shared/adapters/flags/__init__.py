@@ -1,1 +1,1 @@
-"""Feature flags: the evaluation, and its sources `file` (embedded) and `app_configuration` (Azure)."""
+"""Feature flags: their evaluation, and the sources `file` (embedded) and `app_configuration` (Azure)."""

@@ -1,8 +1,8 @@
 """Feature flags in Azure App Configuration: read by the app, seeded and switched by operators.
 
-Flags are read on a thread of their own: a token request or a connection that hangs must hold up neither the event
-loop nor the next attempt. A thread that does not come back in time is left behind with its connection and credential,
-and the next attempt begins with new ones. Page etags make a read that finds nothing new one request without a body.
+Flags are read on their own thread: a token request or a connection that hangs must delay neither the event loop nor the
+next attempt. A thread that exceeds its time is abandoned with its connection and credential, and the next attempt
+opens new ones. With page etags, a read without changes is one request without a body.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from shared.settings import Settings
 T = TypeVar("T")
 SWITCH_ATTEMPTS = 5
 MOST_LEFT_BEHIND = 16
-"""Threads that hang. With so many of them, no further read begins until one ends."""
+"""Limit of abandoned threads. At the limit, no read begins until one ends."""
 
 
 class AppConfigurationFlags:
     """The flag source on App Configuration.
 
-    Give either `connection_string` (an emulator) or `endpoint` with `credential`, a function that makes a token
-    credential (production). `timeout_seconds` bounds each wait for the network, `patience_seconds` one whole read
+    Needs either `connection_string` (an emulator) or `endpoint` with `credential`, a function that makes a token
+    credential (production). `timeout_seconds` limits each wait for the network, `patience_seconds` one whole read
     with its token. `on_answer` gets the headers of every well-formed answer, on any thread.
     """
 
@@ -66,10 +66,9 @@ class AppConfigurationFlags:
         return cls(**_connection(settings), on_answer=on_answer)
 
     async def load(self) -> dict[str, Any] | None:
-        """See the port. A caller that gives up stops neither the read nor the next caller: what was read counts as
-        given out only when somebody has it."""
+        """See the port. A caller that stops waiting does not end the read; the next caller gets its result."""
         while self._reading is not None and not self._reading.done():
-            await asyncio.wait({self._reading})  # one read at a time, however many gave up
+            await asyncio.wait({self._reading})  # one read at a time, also after callers stopped waiting
         self._reading = asyncio.ensure_future(self._read())
         self._reading.add_done_callback(lambda reading: reading.cancelled() or reading.exception())
         items = await asyncio.shield(self._reading)
@@ -127,7 +126,7 @@ class _Connection:
 
 
 def _on_thread(work: Callable[[], T]) -> tuple[asyncio.Future[T], threading.Thread]:
-    """Start a thread of its own; it ends with the process, however long it hangs."""
+    """Run `work` on a new daemon thread, which never delays the end of the process."""
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()
 
@@ -145,7 +144,7 @@ def _on_thread(work: Callable[[], T]) -> tuple[asyncio.Future[T], threading.Thre
             result = work()
         except Exception as error:
             failure = error
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        with contextlib.suppress(RuntimeError):  # the loop is closed, so no caller waits
             loop.call_soon_threadsafe(settle, result, failure)
 
     thread = threading.Thread(target=run, name="flags", daemon=True)
@@ -154,7 +153,7 @@ def _on_thread(work: Callable[[], T]) -> tuple[asyncio.Future[T], threading.Thre
 
 
 def _as_flag(item: Any) -> Any:
-    """The flag in a key-value, or what stands for one that cannot be read."""
+    """Return the flag in a key-value, or an `UnreadableFlag`."""
     key = item.get("key") if isinstance(item, dict) else None
     if not isinstance(key, str) or not key.startswith(KEY_PREFIX):
         return UnreadableFlag("", "not_an_object")
@@ -181,7 +180,7 @@ def _is_flag_type(content_type: Any) -> bool:
 
 
 class FlagStore:
-    """Writes flags, for operators. Every method may raise `FlagsUnavailable`. Blocking; close it, or use `with`."""
+    """Writes flags, for operators. Every method can raise `FlagsUnavailable`. Blocking; close it, or use `with`."""
 
     def __init__(
         self,
@@ -206,9 +205,9 @@ class FlagStore:
         return cls(**_connection(settings))
 
     def seed(self, flags: list[dict[str, Any]]) -> list[str]:
-        """Add the flags that no record has yet, and touch no other: a deployment never resets the kill switch.
+        """Add the flags that have no record yet. Existing records stay, so a deployment never resets the kill switch.
 
-        Returns the names of those that were added.
+        Returns the names of the added flags.
         """
         items = [item for item in self._key_values.flags() if isinstance(item, dict)]
         there = {item.get("key") for item in items}
@@ -217,13 +216,13 @@ class FlagStore:
         for flag in flags:
             if KEY_PREFIX + flag["id"] in there:
                 continue
-            with contextlib.suppress(Changed):  # somebody was faster
+            with contextlib.suppress(Changed):  # another writer was first
                 self._key_values.put(KEY_PREFIX + flag["id"], _fields(flag), etag=None)
                 added.append(flag["id"])
         return added
 
     def replace(self, flags: list[dict[str, Any]]) -> None:
-        """Make these the only flags there are."""
+        """Replace all flags by these."""
         wanted = {KEY_PREFIX + flag["id"] for flag in flags}
         for item in self._key_values.flags():
             if item["key"] not in wanted:
@@ -233,10 +232,10 @@ class FlagStore:
             self._key_values.put(KEY_PREFIX + flag["id"], _fields(flag), etag=found["etag"] if found else None)
 
     def switch(self, name: str, on: bool, tenant_id: str | None = None) -> list[str]:
-        """Switch a flag, for everyone or for one tenant; somebody else's change in between is kept.
+        """Switch a flag, for everyone or for one tenant. Concurrent changes of others are kept.
 
-        Returns the keys of other records that hold the flag off all the same. Raises `ValueError` for a record that
-        must be repaired first.
+        Returns the keys of other records that still keep the flag off. Raises `ValueError` for a record that must be
+        repaired first.
         """
         for _ in range(SWITCH_ATTEMPTS):
             with contextlib.suppress(Changed):
@@ -246,7 +245,7 @@ class FlagStore:
         raise FlagsUnavailable(f"the flag {name} keeps changing: try again")
 
     def _switch_once(self, name: str, on: bool, tenant_id: str | None) -> str:
-        """Write the record of the flag's own key, else the one that defines it, else a new one; its key."""
+        """Write the record of the flag's own key, else the one that defines it, else a new one. Return its key."""
         key = KEY_PREFIX + name
         found = self._key_values.get(key)
         if found is None:
@@ -279,7 +278,7 @@ class FlagStore:
 
 
 def holds(flag: Any, name: str) -> bool:
-    """Whether a record is the flag `name`, as far as it says."""
+    """Whether a record has the id `name`."""
     return isinstance(flag, dict) and flag.get("id") == name
 
 

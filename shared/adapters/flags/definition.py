@@ -1,7 +1,7 @@
-"""Reads one feature flag in Microsoft's schema, alone: what is odd about it concerns no other flag. Pure.
+"""Reads one feature flag in Microsoft's schema. A fault ("odd" flag) never affects other flags. Pure.
 
-Stricter than the library that judges it, which reads some mistakes as "off" without a word and raises for others at
-evaluation: https://github.com/microsoft/FeatureManagement/blob/main/Schema/FeatureFlag.v2.0.0.schema.json
+Stricter than Microsoft's library, which silently reads some mistakes as "off" and raises for others at evaluation:
+https://github.com/microsoft/FeatureManagement/blob/main/Schema/FeatureFlag.v2.0.0.schema.json
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from shared.adapters.flags.port import UnreadableFlag
 
 TARGETING, TIME_WINDOW = "Microsoft.Targeting", "Microsoft.TimeWindow"
 Judge = Callable[[str, str], bool]
-"""`judge(tenant_id, user_key)`: whether the flag is on; raises nearly anything for what the library cannot read."""
+"""`judge(tenant_id, user_key)`: whether the flag is on. Can raise any error for values that the library cannot read."""
 JUDGED_BY = ("conditions", "variants", "allocation")
 
 REASONS: dict[str, str] = {
@@ -32,11 +32,11 @@ REASONS: dict[str, str] = {
     "variants": "`variants` or `allocation` have the wrong shape.",
     "duplicate_id": "Several records have this id.",
 }
-"""Every reason for which a flag is odd, and what it means."""
+"""Meaning of each reason for which a flag is odd."""
 
 
 class OddFlag(ValueError):
-    """Reason why a flag is passed over: a key of `REASONS`."""
+    """A flag cannot be read; its text is a key of `REASONS`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +44,8 @@ class Definition:
     """One record of a flag.
 
     `off`: its own switch is off. `excluded`: groups (tenants) that its targeting excludes. `judge` decides for each
-    user; None when nobody needs to. `odd`: why it cannot be read (then `enabled` is unknown), or, with `enabled`, why
-    nobody can tell whom it is on for.
+    user; None when the switch alone decides. `odd`: why it cannot be read (then `enabled` is unknown), or, with
+    `enabled`, why its filters or variants cannot be read.
     """
 
     name: str
@@ -57,7 +57,7 @@ class Definition:
 
 
 def read_flag(record: Any, ours: Iterable[str]) -> Definition:
-    """Read one record as a source gives it. Never raises. `ours`: flags that may use no filter we do not know."""
+    """Read one record of a source. Never raises. `ours`: names of flags that must not use unknown filters."""
     if isinstance(record, UnreadableFlag):
         return Definition(record.name, odd=record.reason)
     if not isinstance(record, dict):
@@ -96,13 +96,13 @@ def _judged(name: str, record: dict[str, Any], *, strict: bool) -> Definition:
     try:
         if strict or all(each["name"] in (TARGETING, TIME_WINDOW) for each in filters):
             judge("-", "-")
-    except Exception:  # the library raises many kinds for what it cannot read
+    except Exception:  # for values that it cannot read, the library raises many errors
         raise OddFlag("variants" if given.get("variants") else "conditions") from None
     return Definition(name, enabled=True, excluded=_excluded(filters), judge=judge)
 
 
 def _without_nulls(value: Any) -> Any:
-    """The value without the empty fields that some writers of flags add; the library takes none for absent."""
+    """Remove null fields, which some writers of flags add and the library does not read as absent."""
     if isinstance(value, dict):
         return {name: _without_nulls(each) for name, each in value.items() if each is not None}
     return [_without_nulls(each) for each in value] if isinstance(value, list) else value
@@ -121,7 +121,7 @@ def _filters(conditions: Any) -> list[dict[str, Any]]:
 
 
 def _excluded(filters: list[dict[str, Any]]) -> frozenset[str]:
-    """The groups that the targeting switches a flag off for."""
+    """Return the groups that the targeting excludes."""
     audiences = [each["parameters"]["Audience"] for each in filters if each["name"] == TARGETING]
     return frozenset(group for each in audiences for group in each.get("Exclusion", {}).get("Groups", []))
 

@@ -211,7 +211,7 @@ class Flags:
         """Read the source again. Raises `FlagsUnavailable`; the flags known before stay in force."""
         loaded = await self._source.load()
         if loaded is not None:
-            self._pending = loaded  # until it is in force: "nothing changed" must never confirm what is not
+            self._pending = loaded  # kept until in force: a later "nothing changed" must not confirm unapplied flags
         if self._pending is not None:
             self._install(_State.of(self._pending["feature_management"]["feature_flags"]))
             self._pending = None
@@ -254,7 +254,7 @@ class Flags:
             return Verdict.ON
         try:
             on = all(judge(tenant_id, user_key) for judge in known.judges)
-        except Exception as error:  # the library raises many kinds for what it cannot read
+        except Exception as error:  # for values that it cannot read, the library raises many errors
             self._report_failure(flag, error)
             return Verdict.NOT_TARGETED
         return Verdict.ON if on else Verdict.NOT_TARGETED

@@ -1,7 +1,7 @@
 """The embedded flag source: a JSON file in Microsoft's feature-flag schema, read again at every `load`.
 
-Edit it while the app runs. A file that holds no list of flags changes nothing: the flags in force stay, and the error
-says where it is wrong. One odd flag in the list harms no other (`definition.py`).
+The file can be edited while the app runs. A file without a list of flags changes nothing: the flags in force stay, and
+the error names the place of the fault. One odd flag in the list affects no other (`definition.py`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class FileFlags:
         self._last_content: bytes | None = None
 
     async def load(self) -> dict[str, Any] | None:
-        """See the port. What counts as changed is the content: no clock, however coarse, can hide an edit."""
+        """See the port. Compares the content, not the file's time, so a coarse clock cannot hide an edit."""
         try:
             content = await asyncio.to_thread(self._path.read_bytes)
         except OSError as error:
@@ -32,7 +32,7 @@ class FileFlags:
             raise FlagsUnavailable(f"{self._path} cannot be read: {error.strerror}") from None
         if content == self._last_content:
             return None
-        self._last_content = None  # until it has proven to make sense, so that the error is repeated
+        self._last_content = None  # set after the content proved valid, so that an error is repeated
         try:
             flags = checked(orjson.loads(content.removeprefix(codecs.BOM_UTF8)))
         except orjson.JSONDecodeError as error:
@@ -43,11 +43,11 @@ class FileFlags:
         return flags
 
     async def close(self) -> None:
-        """See the port: there is nothing to let go of."""
+        """See the port. Does nothing."""
 
 
 def checked(document: Any) -> dict[str, Any]:
-    """The document itself when it holds a list of flags, whatever those are; else `ValueError` names the place."""
+    """Return the document if it has a list of flags, valid or not. Raises `ValueError` with the place of the fault."""
     _expect(document, dict, "the file")
     section = _expect(document.get("feature_management"), dict, "feature_management")
     _expect(section.get("feature_flags"), list, "feature_management.feature_flags")

@@ -1,8 +1,8 @@
-"""Key-values of Azure App Configuration as raw JSON: what the service stores, one record at a time.
+"""Reads and writes key-values of Azure App Configuration as raw JSON, one record at a time.
 
-The SDK signs and sends the requests; it does not read the answers. Its own listing raises for a whole page
-of flags when the value of one is `null`, a list or a number, and it cannot keep a flag's tags.
-Every failure is `FlagsUnavailable`: no exception of the SDK leaves this module.
+The SDK signs and sends the requests, but does not parse the answers: its own list raises for a whole page of flags when
+one value is `null`, a list or a number, and it cannot keep a flag's tags. Every failure is `FlagsUnavailable`; no
+exception of the SDK leaves this module.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ OnAnswer = Callable[[Mapping[str, str]], None]
 
 
 class Changed(Exception):
-    """Somebody else wrote the key-value first."""
+    """Another client wrote the key-value first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +45,10 @@ class _Page:
 
 
 class KeyValues:
-    """The feature flags' key-values without a label. Blocking; for one thread at a time.
+    """Key-values of feature flags without a label. Blocking; for one thread at a time.
 
-    Give either `connection_string` (an emulator) or `endpoint` with `credential`, a function that makes a token
-    credential (production). `timeout_seconds` bounds each wait for the network, `retries` how often the SDK repeats.
+    Needs either `connection_string` (an emulator) or `endpoint` with `credential`, a function that makes a token
+    credential (production). `timeout_seconds` limits each wait for the network, `retries` the SDK's repeats.
     """
 
     def __init__(
@@ -78,8 +78,8 @@ class KeyValues:
             self._client = AzureAppConfigurationClient(endpoint or "", self._credential, **options)
 
     def flags(self) -> list[Any]:
-        """Every flag's key-value as the service gives it, in the order of the keys. A page that has not changed since
-        the last call costs one request without a body."""
+        """Return every flag's raw key-value, ordered by key. A page without changes since the last call costs one
+        request without a body."""
         pages: dict[str, _Page] = {}
         found: list[Any] = []
         at: str | None = _FIRST_PAGE
@@ -93,14 +93,14 @@ class KeyValues:
         return found
 
     def get(self, key: str) -> Json | None:
-        """One key-value, None when there is none."""
+        """Return one key-value, None without it."""
         response = self._send("GET", _path(key))
         if _kind(response) is Kind.ABSENT:
             return None
         return self._item(response, key)
 
     def put(self, key: str, fields: Json, *, etag: str | None) -> None:
-        """Write a key-value whose etag is `etag`, or which is not there (None). Raises `Changed`."""
+        """Write a key-value whose etag is still `etag`; None: that does not exist. Raises `Changed`."""
         condition = {"If-None-Match": "*"} if etag is None else {"If-Match": f'"{etag}"'}
         headers = {**condition, "Content-Type": "application/vnd.microsoft.appconfig.kv+json"}
         body = orjson.dumps(fields).decode()  # text: the SDK encodes it again to sign it
@@ -110,13 +110,13 @@ class KeyValues:
         self._item(response, key)
 
     def delete(self, key: str) -> None:
-        """Remove a key-value, if it is there."""
+        """Remove a key-value if it exists."""
         response = self._send("DELETE", _path(key))
-        if response.status_code != 204:  # there was none
+        if response.status_code != 204:  # it did not exist
             self._item(response, key)
 
     def close(self) -> None:
-        """Let go of connections."""
+        """Close connections."""
         self._client.close()
         if self._credential is not None:
             self._credential.close()
@@ -135,7 +135,7 @@ class KeyValues:
         return _Page(response.headers.get("ETag", ""), tuple(items), after)
 
     def _item(self, response: HttpResponse, key: str) -> Json:
-        """The key-value in an answer: an answer about another one, or none, says nothing."""
+        """Return the key-value in an answer. Raises `FlagsUnavailable` for another key or no key-value."""
         item = self._body(response)
         if item.get("key") != key:
             raise FlagsUnavailable("App Configuration answered with something else")
@@ -157,7 +157,7 @@ class KeyValues:
         request = HttpRequest(method, at, headers={"Accept": _ACCEPT, **(headers or {})}, content=body or None)
         try:
             return self._client.send_request(request)
-        except Exception as error:  # the SDK, its credential and the network raise nearly anything
+        except Exception as error:  # the SDK, its credential and the network raise many errors
             raise FlagsUnavailable(f"App Configuration did not answer ({type(error).__name__})") from None
 
 

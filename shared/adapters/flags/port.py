@@ -1,4 +1,4 @@
-"""The flag port: where flags come from. Both sources speak Microsoft's feature-flag schema."""
+"""The flag port: source of feature flags. Both backends use Microsoft's feature-flag schema."""
 
 from __future__ import annotations
 
@@ -7,29 +7,28 @@ from typing import Any, Protocol
 
 
 class FlagsUnavailable(Exception):
-    """The source could not be read; whoever holds earlier flags keeps them."""
+    """The source could not be read; readers keep their earlier flags."""
 
 
 @dataclass(frozen=True, slots=True)
 class UnreadableFlag:
-    """Stands in a list of flags for one that the source could not read. `reason` is one of `definition.REASONS`."""
+    """Placeholder in a list of flags for an unreadable one. `reason`: one of `definition.REASONS`."""
 
     name: str
     reason: str
 
 
 class FlagSource(Protocol):
-    """The port: `load` answers `{"feature_management": {"feature_flags": [...]}}`, or None when nothing changed."""
+    """The port. `load` returns `{"feature_management": {"feature_flags": [...]}}`, or None without changes."""
 
     async def load(self) -> dict[str, Any] | None:
-        """The whole set of flags when it is new or changed since the last call, else None.
+        """Return all flags if any changed since the last call, else None.
 
-        Each flag is as it is stored: an object in the schema, whatever else somebody put there, or an
-        `UnreadableFlag`. One odd flag never makes the set unavailable. Raises `FlagsUnavailable`, and nothing else,
-        when the set cannot be read or makes no sense.
+        Each flag is as stored (an object in the schema, or any other value), or an `UnreadableFlag`. One odd flag never
+        makes the others unavailable. Raises only `FlagsUnavailable`: the set cannot be read, or is malformed.
         """
         ...
 
     async def close(self) -> None:
-        """Let go of connections. Safe to call twice."""
+        """Close connections. Safe to call twice."""
         ...

@@ -9,10 +9,10 @@ from shared.adapters.flags.definition import TARGETING, read_flag
 
 
 def switched(document: dict[str, Any], name: str, on: bool, tenant_id: str | None = None) -> dict[str, Any]:
-    """The document with the flag switched; a flag that is not there yet is added.
+    """Return the document with the flag switched; a missing flag is added.
 
-    Without a tenant it is the flag's own switch, which beats every filter. With one it is the exclusion of the
-    tenant's group from the flag's targeting: everybody else keeps what they have. Raises `ValueError` when the flag's
+    Without a tenant, this sets the flag's own switch, which beats every filter. With one, it adds or removes the
+    tenant's group as an exclusion of the targeting; others are not affected. Raises `ValueError` when the flag's
     conditions cannot be read, so that nothing of them is lost.
     """
     changed = deepcopy(document)

@@ -1,1 +1,1 @@
-"""The live port and its Azure backend: nudges to somebody who listens."""
+"""The live port and its Azure backend: notifications over open connections."""

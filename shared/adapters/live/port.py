@@ -1,6 +1,6 @@
-"""The live port: tells somebody who listens, now, that something happened. Nothing here is stored or promised.
+"""The live port: sends notifications to listeners over open connections. Nothing is stored or guaranteed.
 
-What was sent to nobody, or got lost, is found again by whoever asks: the port only saves them the asking.
+A listener finds a lost notification by polling the API; the port only saves the polling.
 """
 
 from __future__ import annotations
@@ -11,41 +11,39 @@ from typing import Any, Protocol
 
 Frame = Mapping[str, Any]
 NUDGE: Frame = {"type": "new"}
-"""Says that there is something to fetch, and neither what nor of whom."""
+"""Notification without content: there is something new to fetch."""
 ADDRESS_SECONDS = 3600.0
-"""How long an address can be connected to. A connection that stands goes on."""
+"""Seconds in which a client can connect to an address. An open connection stays open."""
 
 
 class LiveUnavailable(Exception):
-    """The service did not answer as it should: down, throttled, cut off."""
+    """The service failed to answer: down, throttled or cut off."""
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where somebody listens: a WebSocket's URL, whose token is in it, and until when it can be connected to (seconds
-    since the epoch)."""
+    """WebSocket URL of a listener, with its token, and the time until it can connect (seconds since the epoch)."""
 
     url: str
     expires_at: float
 
 
 class Live(Protocol):
-    """The port. `who` names one listener of one tenant; backends outside the network see a keyed hash of it alone."""
+    """The port. `who`: name of one listener of one tenant; backends outside the network get only a keyed hash of it."""
 
     @property
     def inside(self) -> bool:
-        """Whether frames stay within what the operators run, so that they may say what happened."""
+        """Whether frames stay inside the operators' network, so that they can have content."""
         ...
 
     async def address(self, who: str, now: float) -> Address:
-        """Where to listen, only for `who`. Raises `LiveUnavailable`."""
+        """Return an address for `who` alone. Raises `LiveUnavailable`."""
         ...
 
     async def send(self, who: str, frames: Sequence[Frame]) -> None:
-        """Send each frame, as JSON text, to every connection of `who`; to nobody where there is none. Raises
-        `LiveUnavailable`."""
+        """Send each frame, as JSON text, to every open connection of `who`. Raises `LiveUnavailable`."""
         ...
 
     async def close(self) -> None:
-        """Let go of connections. Safe to call twice."""
+        """Close connections. Safe to call twice."""
         ...

@@ -1,8 +1,8 @@
 """The live port on Azure Web PubSub, through its official SDK.
 
-- Clients only listen: their token has no role, so they can send to nobody and join nothing.
-- The service lies outside the network, so it is told neither tenant nor person: its user id is a keyed hash of both.
-- Sending is tried once, within two seconds. A nudge that comes late is no better than one that never comes.
+- Clients only listen: their token has no role, so they cannot send or join groups.
+- The service is outside the network, so it gets neither tenant nor person: its user id is a keyed hash of both.
+- A send is tried once, within two seconds. A late notification is no better than a lost one.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ T = TypeVar("T")
 
 
 class WebPubSub:
-    """`Live`. Give either `connection_string` (an emulator) or `endpoint` with `credential`, which makes one."""
+    """`Live`. Needs either `connection_string` (an emulator) or `endpoint` with `credential`, which makes a token
+    credential (production)."""
 
     inside = False
 
@@ -104,5 +105,5 @@ async def _answered(call: Awaitable[T]) -> T:
     except AzureError as error:
         status = getattr(error, "status_code", None)
         raise LiveUnavailable(f"Web PubSub answered {status or type(error).__name__}") from None
-    except Exception as error:  # over a cut or a foreign body the SDK raises whatever it likes
+    except Exception as error:  # for a cut connection or a foreign body the SDK raises many errors
         raise LiveUnavailable(f"Web PubSub cannot be reached ({type(error).__name__})") from None
