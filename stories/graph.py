@@ -85,7 +85,7 @@ class Graph:
             edge = await self._read(who, FOLLOW + whom.id)
             stored = await self.circle(who, latest=True)
             if stored.circle.hides(whom.key):
-                raise Problem(400, "cannot_follow", "This person cannot be followed: one of you has blocked the other.")
+                raise Problem(400, "cannot_follow", "You cannot follow this person.")
             if edge is None:
                 if stored.circle.asked >= MAX_FOLLOWS:
                     raise Problem(

@@ -134,7 +134,7 @@ def test_damaged_secrets_stop_the_start_with_one_sentence(
     else:
         secrets.write_text(body)
     before = sorted(path.name for path in tmp_path.iterdir())
-    with pytest.raises(BadSetting, match="Put back a copy of it"):
+    with pytest.raises(BadSetting, match="Restore it from a backup"):
         with_embedded_secrets(embedded(tmp_path))
     monkeypatch.setenv("DATA_FOLDER", str(tmp_path))
     monkeypatch.setattr("sys.argv", ["local", "serve", "--port", "0"])
