@@ -87,7 +87,7 @@ async def test_model_in_use_by_serving_or_a_running_experiment_is_not_deleted(ap
     await editor.post("models/v1/promote")
     await experiment(editor, "taste", "v2")
     await editor.post("experiments/taste/start")
-    for version, what in (("v1", "Promote another one"), ("v2", "stop it")):
+    for version, what in (("v1", "Promote another one"), ("v2", "Stop the experiment")):
         refused = await editor.call("DELETE", f"models/{version}")
         assert (refused.status, refused.code) == (409, "in_use")
         assert what in refused.json["detail"]
