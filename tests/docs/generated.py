@@ -64,8 +64,8 @@ PARTS: dict[tuple[str, str], Callable[[], str]] = {
     ("docs/operations.md", "capacity"): _capacity,
     ("docs/operations.md", "half"): _half,
     ("docs/operations.md", "stories"): _story_costs,
-    ("docs/decisions/0027-flex-consumption-until-its-executions-cost-more.md", "hosting"): _hosting,
-    ("docs/decisions/0033-the-gateway-stays-under-a-ddos-plan-where-it-pays.md", "entry"): _entry,
+    ("docs/decisions/0027-when-to-leave-flex-consumption.md", "hosting"): _hosting,
+    ("docs/decisions/0033-gateway-under-a-ddos-plan.md", "entry"): _entry,
     ("docs/operations.md", "requirements"): requirements_met.as_markdown,
 }
 """Page and mark → what stands between `<!-- mark -->` and `<!-- /mark -->`."""
