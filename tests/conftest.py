@@ -20,8 +20,8 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "house"))
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Print the time of each group of tests, and the versions of programs that tests ran (`tested with`). Each thing
-    left out because a program is missing has a line."""
+    """Print the time of each group of tests, the program versions used (`tested with`), and a line for each missing
+    program."""
     seconds: Counter[str] = Counter()
     programs: set[str] = set()
     for reports in terminalreporter.stats.values():
@@ -45,7 +45,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 
 @pytest.fixture(scope="module", autouse=True)
 def _logs_begin_afresh() -> None:
-    """An app that was not closed in another module would relay each line a second time."""
+    """Reset log handlers: an app that another module left open would write each line twice."""
     logger = logging.getLogger(logs.ROOT)
     for handler in [each for each in logger.handlers if isinstance(each, logs._Relay)]:
         logger.removeHandler(handler)

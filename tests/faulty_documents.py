@@ -21,7 +21,7 @@ from shared.adapters.documents.port import (
 
 @dataclass
 class Trouble:
-    """What is wrong. `containers` empty means all of them; `partitions` empty means all of them."""
+    """An injected fault. Empty `containers` and `partitions` mean all of them."""
 
     containers: frozenset[str] = frozenset()
     partitions: frozenset[str] = frozenset()
@@ -29,11 +29,11 @@ class Trouble:
     reads_fail: bool = False
     writes_fail: bool = False
     cut_after_write: int = 0
-    """How many writes are still to be applied and then reported as failed."""
+    """Number of the next writes that are applied and then reported as failed."""
     before_write: Callable[[], Awaitable[None]] | None = None
-    """What happens just before the next write, once."""
+    """Called once, just before the next write."""
     defect: Exception | None = None
-    """Raised by every read: something the store never raises on purpose."""
+    """Raised by every read: an error the store never raises on purpose."""
 
     def concerns(self, container: Container, partition: str | None) -> bool:
         return (not self.containers or container.name in self.containers) and (
@@ -54,12 +54,12 @@ class FaultyDocuments:
     first_pages: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def loads(self, container: str) -> dict[str, int]:
-        """How often each partition of a container was read from its beginning."""
+        """Return how often each partition of a container was read from its beginning."""
         return {partition: times for (name, partition), times in self.first_pages.items() if name == container}
 
     @contextmanager
     def in_trouble(self, trouble: Trouble) -> Iterator[Trouble]:
-        """Let `trouble` hold for a while."""
+        """Inject `trouble` until the context ends."""
         self.troubles.append(trouble)
         try:
             yield trouble

@@ -25,7 +25,8 @@ _Key = tuple[str, str, str]
 
 
 class MemoryDocuments:
-    """`DocumentStore` with a sequence that serves as etag and change token. Bodies go through JSON, as anywhere."""
+    """`DocumentStore` with a sequence that serves as etag and change token. Bodies are encoded as JSON, as
+    elsewhere."""
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock

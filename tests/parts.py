@@ -15,7 +15,8 @@ from shared.observability.telemetry_export import Spans
 
 
 def app_functions() -> list[Any]:
-    """Every function of the app. The SDK remembers the names it has seen, and would refuse a second look."""
+    """Return every function of the app. Clears the names the SDK has seen first, because it refuses to list them
+    again."""
     function_app.app.functions_bindings = {}
     return list(function_app.app.get_functions())
 

@@ -24,7 +24,7 @@ from shared.adapters.flags.port import FlagsUnavailable
 OUTAGE, LOST, CONFLICT, RESENT, REFUSAL = "outage", "lost", "conflict", "resent", "refusal"
 DOCUMENTS, BUS, RECEIVER, BLOBS, FLAGS = "documents", "bus", "receiver", "blobs", "flags"
 CALL_SECONDS = 0.004
-"""How long a call takes: others have their turn meanwhile."""
+"""Duration of a call: other tasks run meanwhile."""
 
 KINDS: dict[str, dict[str, tuple[str, ...]]] = {
     DOCUMENTS: {
@@ -56,8 +56,8 @@ KINDS: dict[str, dict[str, tuple[str, ...]]] = {
     },
     FLAGS: {"load": (OUTAGE,)},
 }
-"""By port and operation, what can come out of it. A refused document is one that is wrong in itself, and so for good:
-no plan has any. Of messages only those of clients are refused, which are told so."""
+"""Possible outcomes by port and operation. A refused document is invalid in itself and so for good: no plan has any.
+Only messages of clients are refused, and clients are told."""
 UNAVAILABLE = {
     DOCUMENTS: StoreUnavailable,
     BUS: BusUnavailable,
@@ -69,8 +69,8 @@ UNAVAILABLE = {
 
 @dataclass(frozen=True)
 class PlannedFault:
-    """`kind` comes out of `operation` from `begins` to `ends` (seconds). `operation` empty means all that can have this
-    kind; `container` empty means all of them."""
+    """`kind` is the outcome of `operation` from `begins` to `ends` (seconds). An empty `operation` means all that
+    can have this kind; an empty `container` means all of them."""
 
     port: str
     operation: str
@@ -80,7 +80,7 @@ class PlannedFault:
     container: str = ""
 
     def holds(self, port: str, operation: str, container: str, now: float) -> bool:
-        """Whether it concerns a call."""
+        """Return whether it applies to a call."""
         return (
             self.port == port
             and self.begins <= now < self.ends
@@ -92,7 +92,7 @@ class PlannedFault:
 
 @dataclass
 class FaultsByTime:
-    """The plan in force; `clock` gives seconds as the plan counts them."""
+    """The current plan; `clock` returns seconds as the plan counts them."""
 
     faults: list[PlannedFault]
     clock: Callable[[], float]
@@ -100,11 +100,11 @@ class FaultsByTime:
     felt: int = 0
 
     def around(self, port: str, inner: Any) -> Any:
-        """The port with what is planned for it."""
+        """Return the port with its planned faults."""
         return _Planned(self, port, inner)
 
     def readable_since(self, port: str) -> float | None:
-        """Since when nothing has been planned for a port; None while something is."""
+        """Return since when a port has no fault; None while it has one."""
         ends = (
             [0.0]
             if self.mended
@@ -113,7 +113,7 @@ class FaultsByTime:
         return max(ends) if max(ends) <= self.clock() or self.mended else None
 
     def kind_of(self, port: str, operation: str, arguments: tuple[Any, ...]) -> str | None:
-        """What is to come out of a call, None when nothing is wrong with it."""
+        """Return the planned outcome of a call, None without a fault."""
         if self.mended:
             return None
         container = getattr(arguments[0], "name", arguments[0]) if arguments and port in (DOCUMENTS, BLOBS) else ""
@@ -175,5 +175,5 @@ class _Planned:
 
 
 def _unconditional(arguments: tuple[Any, ...]) -> bool:
-    """Whether a write can never be in conflict."""
+    """Return whether a write can never be in conflict."""
     return all(isinstance(operation, Upsert) for operation in arguments[2])

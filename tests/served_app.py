@@ -37,17 +37,17 @@ from tests.faulty_documents import FaultyDocuments
 
 ROOT = Path(__file__).resolve().parent.parent
 PATIENCE_SECONDS = 120.0
-"""How long a test waits for what must happen: it fails for what it promises, not for a busy machine."""
+"""Longest wait for an expected result: a test fails for a broken promise, not for a busy machine."""
 _numbers = itertools.count(1)
 
 
 def new_user() -> str:
-    """A user hash nobody else has."""
+    """Return a unique user hash."""
     return hashlib.sha256(secrets.token_bytes(16)).hexdigest()
 
 
 def make_video(id: str, category: str = "fitness", rating: str = "PG", **fields: Any) -> Video:
-    """A video that anybody may see, but for what `fields` says."""
+    """A video that anybody may see, changed by `fields`."""
     given = {"title": id.replace("_", " "), "playback_url": f"https://cdn.example/{id}.m3u8", "tags": (category,)}
     return Video(id=id, category=category, maturity_rating=rating, **{"duration_seconds": 30.0, **given, **fields})
 
@@ -62,7 +62,7 @@ def make_videos(count: int, categories: Iterable[str] = ("fitness", "cooking", "
 
 @dataclass(frozen=True)
 class Answer:
-    """An HTTP answer; `json` is None where there is no JSON body."""
+    """An HTTP response; `json` is None where there is no JSON body."""
 
     status: int
     headers: Mapping[str, str]
@@ -74,7 +74,7 @@ class Answer:
 
     @property
     def code(self) -> str | None:
-        """The stable code of a problem."""
+        """The stable problem code."""
         return self.json.get("code") if self.body else None
 
     @property
@@ -93,7 +93,7 @@ class Client:
     user: str
 
     def as_user(self, user: str | None = None) -> Client:
-        """Somebody else of the same tenant."""
+        """Return a client of another user of the same tenant."""
         user = user or new_user()
         self.app.secrets.add(user)
         return replace(self, user=user)
@@ -108,7 +108,7 @@ class Client:
 
     @property
     def user_key(self) -> str:
-        """The partition this user's signals are stored under."""
+        """The partition key of this user's signals."""
         return self.app.services.identity.user_key(self.tenant_id, self.user)
 
     async def get(self, path: str, headers: Mapping[str, str] | None = None, **query: Any) -> Answer:
@@ -125,11 +125,11 @@ class Client:
         return await self.post_raw(json.dumps({"events": events}).encode(), headers)
 
     async def signals(self) -> Answer:
-        """What operators see of this user."""
+        """Request this user's signals from the debug endpoint."""
         return await self.with_key(self.app.ops_key).get("/v1/debug/user-signals")
 
     async def walk(self, pages: int = 100, **query: Any) -> list[Answer]:
-        """Pages by cursor until the feed ends, at most `pages`."""
+        """Request pages by cursor until the feed ends, at most `pages`."""
         found = [await self.feed(**query)]
         while found[-1].json["nextCursor"] is not None and len(found) < pages:
             found.append(await self.feed(cursor=found[-1].json["nextCursor"], **query))
@@ -138,7 +138,7 @@ class Client:
 
 @dataclass
 class App:
-    """A served app and the hands a test needs inside it."""
+    """A served app, with access to its inner objects."""
 
     url: str
     services: bootstrap.App
@@ -149,14 +149,14 @@ class App:
     http: aiohttp.ClientSession
     ops_key: str
     secrets: set[str] = field(default_factory=set)
-    """Every key and user hash ever handed out: none may turn up in a log or an answer."""
+    """Every key and user hash created: none may appear in a log or a response."""
 
     @property
     def port(self) -> int:
         return self.host.port
 
     def now_ms(self, ago_seconds: float = 0.0) -> int:
-        """The app's time in milliseconds since the epoch."""
+        """Return the app's time in milliseconds since the epoch."""
         return int((self.clock.now() - ago_seconds) * 1000)
 
     async def request(
@@ -167,7 +167,7 @@ class App:
         query: Mapping[str, Any] | None = None,
         body: bytes | None = None,
     ) -> Answer:
-        """Whatever is asked, the answer must be one that the OpenAPI document promises."""
+        """Send a request; every response must match the OpenAPI document."""
         params = {name: str(value) for name, value in (query or {}).items()}
         async with self.http.request(method, self.url + path, headers=headers, params=params, data=body) as response:
             answer = Answer(response.status, dict(response.headers), await response.read())
@@ -175,7 +175,7 @@ class App:
         return answer
 
     async def raw(self, text: bytes) -> tuple[int, dict[str, Any]]:
-        """Send bytes as they are over a fresh connection; the status and the JSON of the answer."""
+        """Send raw bytes over a new connection; return the status and the JSON of the response."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         try:
             writer.write(text)
@@ -187,7 +187,7 @@ class App:
         return int(head.split(b" ", 2)[1]), orjson.loads(body)
 
     async def tenant(self, videos: Iterable[Video] = (), **configuration: Any) -> Client:
-        """A tenant of the test's own, with a key of scope `sdk` and a user."""
+        """Create a tenant with a key of scope `sdk` and a user."""
         tenant_id = f"tenant-{next(_numbers)}-{secrets.token_hex(3)}"
         key, user = secrets.token_urlsafe(24), new_user()
         self.secrets |= {key, user}
@@ -207,12 +207,12 @@ class App:
         assert await self.services.tenants_refresher.refresh()
 
     async def save_videos(self, tenant_id: str, videos: Iterable[Video]) -> None:
-        """Write videos as the CMS would, and let the catalogs in memory see them."""
+        """Write videos as the CMS would, and update the catalogs in memory."""
         await save_videos(self.services, tenant_id, list(videos))
         await self.see_content()
 
     async def see_content(self) -> None:
-        """Pull the change feed now instead of at the next interval."""
+        """Read the change feed now instead of at the next interval."""
         catalogs = self.services.catalogs
         if catalogs.age() is not None:  # before the first feed nothing is held that could be stale
             assert await catalogs.refresh()
@@ -227,12 +227,12 @@ class App:
             await self.host.idle()
 
     async def rolled_up(self) -> None:
-        """Run the roll-up now and let the catalogs see its statistics."""
+        """Run the roll-up now and update the catalogs' statistics."""
         await self.host.run_timer("roll_up")
         await self.see_content()
 
     def counted(self, name: str, *labels: str) -> float:
-        """A counter of the app."""
+        """Return a counter of the app."""
         return self.services.telemetry.counters[name, labels]
 
 
@@ -241,13 +241,13 @@ def write_flags(path: Path, *flags: dict[str, Any]) -> None:
 
 
 def personalized(enabled: bool = True, **conditions: Any) -> dict[str, Any]:
-    """The kill switch's flag."""
+    """The kill switch as a flag record."""
     return {"id": PERSONALIZED_FEED, "enabled": enabled, **({"conditions": conditions} if conditions else {})}
 
 
 @dataclass(frozen=True)
 class Backends:
-    """Opened backends for the app to use in place of the embedded ones."""
+    """Opened backends for the app to use instead of the embedded ones."""
 
     documents: DocumentStore
     bus: Bus
@@ -266,7 +266,8 @@ async def served(
     live: Live | None = None,
     **settings: Any,
 ) -> AsyncIterator[App]:
-    """The app with its stores in `folder`, and a flags file and a key of the operators unless a test starts without.
+    """Serve the app with its stores in `folder`; a flags file and an operators' key exist unless the test says
+    otherwise.
 
     `on`: its stores are these. `settings` are fields of `Settings`; intervals are as short as allowed. One at a time in
     a process.

@@ -56,18 +56,18 @@ START = 1_790_000_000.0
 TENANT, KEY = "tenant_1", "a-key-of-every-scope-0123456789"
 USERS = [f"{n}" * 64 for n in range(3)]
 LEAVES = "e" * 64
-"""The user who may be erased; nothing of them is counted below."""
+"""The user who can be erased; nothing of them is counted below."""
 DOWN = "v0"
-"""The video that may be taken down."""
+"""The video that can be taken down."""
 LAST_SECONDS = 2 * DAY_SECONDS
 LIVE_SECONDS = 240.0
-"""Of a longer pause the process lives through so much, half before it is frozen and half after."""
+"""Of a longer pause the process runs this much, half before it is frozen and half after."""
 MENDING_SECONDS = 3 * 3_600.0
 SWITCH_SECONDS = 30.0
 
 
 class SwitchedFlags:
-    """A flag source with the kill switch alone."""
+    """A flag source with only the kill switch."""
 
     def __init__(self) -> None:
         self.on, self.since = True, 0.0
@@ -81,15 +81,15 @@ class SwitchedFlags:
 
 @dataclass
 class World:
-    """The app on ports that fail by plan, and what its clients know."""
+    """The app on ports that fail by plan, and its clients' records."""
 
     loop: SimulatedLoop
     folder: Path
     plan: list[PlannedFault]
     unsent: list[tuple[str, str, bytes]] = field(default_factory=list)
-    """(Idempotency-Key, user, body) of each batch that no 202 has answered."""
+    """(Idempotency-Key, user, body) of each batch not yet answered with 202."""
     watched: Counter[str] = field(default_factory=Counter)
-    """How many videos each user has watched so far: v1, v2 … one after the other."""
+    """How many videos each user has watched so far: v1, v2, … in order."""
     wants_takedown: bool = False
     wants_erasure: bool = False
     wrong: list[str] = field(default_factory=list)
@@ -117,7 +117,8 @@ class World:
     # ---- the process
 
     async def start(self) -> None:
-        """Content, the loops of a process and of its host, and a first feed: from here on the instance has content."""
+        """Start content, the process's and its host's loops, and a first feed: from here on the instance has
+        content."""
         services = self.services
         self.faults.mended = True
         await save_tenant(self.store, Tenant(TENANT, "PG13", count_anonymous_events=True))
@@ -171,7 +172,7 @@ class World:
             self.wrong.append(f"a consumer raised {error!r}")
 
     async def let_pass(self, seconds: float) -> None:
-        """Time passes; of a long time most is spent frozen."""
+        """Let time pass; most of a long pause is spent frozen."""
         live = min(seconds, LIVE_SECONDS)
         await asyncio.sleep(live / 2)
         self.loop.jump(seconds - live)
@@ -188,7 +189,7 @@ class World:
         headers: dict[str, str] | None = None,
         **path: str,
     ) -> tuple[int, Any]:
-        """Call an endpoint as the worker does: status and JSON."""
+        """Call an endpoint as the worker does; return status and JSON."""
         declared = next(each for each in endpoints_of(api) if each.name == name)
         sent = {"x-tenant-id": TENANT, "x-api-key": KEY, "content-type": "application/json", **(headers or {})}
         if user:
@@ -199,7 +200,7 @@ class World:
         return answer.status_code, json.loads(answer.get_body() or b"null")
 
     async def look_at_feed(self) -> None:
-        """A feed comes, whatever is down; and the kill switch holds if flags could be read for long enough."""
+        """Fail unless a feed is served, and the kill switch works if flags were readable for long enough."""
         status, page = await self.call(FeedApi, "get_feed", USERS[0])
         if status != 200 or not page["items"]:
             self.wrong.append(f"the feed answered {status} at {self.clock.elapsed():.0f} s: {page}")
@@ -210,7 +211,7 @@ class World:
             self.wrong.append(f"switched {self.flags.on} since {self.flags.since}, {page['reason']}")
 
     async def watch(self, user: str, views: int) -> None:
-        """A batch of views of videos that this user has not watched before."""
+        """Send a batch of views of videos that this user has not watched before."""
         at, first = int(self.clock.now() * 1000), self.watched[user] + 1
         events = [
             {"type": "video_view", "videoId": f"v{first + n}", "timestamp": at - 5_000 + n, "watchTimeMs": 20_000}
@@ -221,7 +222,7 @@ class World:
         await self.send()
 
     async def send(self) -> None:
-        """Send what was never answered with 202, as the SDKs do: the same bytes with the same key."""
+        """Resend batches not yet answered with 202, as SDKs do: the same bytes with the same key."""
         for batch in list(self.unsent):
             key, user, body = batch
             status, answer = await self.call(EventsApi, "post_events", user, body, {"idempotency-key": key})
@@ -237,7 +238,7 @@ class World:
         self.wants_takedown = status != 200
 
     async def erase(self) -> None:
-        """The user leaves: their client sends nothing any more."""
+        """Erase the user; their client sends nothing more."""
         self.unsent = [batch for batch in self.unsent if batch[1] != LEAVES]
         status, _ = await self.call(PrivacyApi, "erase_user", LEAVES)
         self.wants_erasure = status != 200
@@ -267,7 +268,7 @@ class World:
     # ---- afterwards
 
     async def mend(self) -> None:
-        """Nothing fails any more. Clients send what they kept; nobody else does anything."""
+        """End all faults. Clients resend what they kept; nobody else intervenes."""
         self.faults.mended = True
         until = self.clock.elapsed() + MENDING_SECONDS
         while self.clock.elapsed() < until:
@@ -331,12 +332,12 @@ class World:
         return from_document(stored.body) if stored else None
 
     async def _views_of_leaving(self) -> Counter[str]:
-        """Views of the user who left: they may have counted before, and an unerased user's must."""
+        """Return the views of the user who left: they may have counted before, and an unerased user's must."""
         return Counter(f"v{n + 1}" for n in range(self.watched[LEAVES]))
 
 
 def run(plan: list[PlannedFault], story: list[tuple[float, tuple[Any, ...]]]) -> World:
-    """Live through a story of (seconds that pass, action) while the plan fails the ports; what came of it."""
+    """Run steps of (seconds to pass, action) while the plan fails the ports; return the result."""
     with tempfile.TemporaryDirectory() as folder, asyncio.Runner(loop_factory=SimulatedLoop) as runner:
 
         async def live() -> World:

@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 TURN_SECONDS = 1e-5
-"""A turn of the loop takes so long at least, or what waits for a clock to move would wait for ever."""
+"""Shortest turn of the loop; otherwise a task that waits for a clock to move would wait for ever."""
 
 
 class _Selector(selectors.DefaultSelector):
@@ -37,7 +37,7 @@ class _Selector(selectors.DefaultSelector):
 
 
 class SimulatedLoop(asyncio.SelectorEventLoop):
-    """An event loop with a time of its own, in seconds from 0."""
+    """An event loop with its own time, in seconds from 0."""
 
     def __init__(self) -> None:
         self._simulated = _Selector()
@@ -47,7 +47,7 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
         return self._simulated.now
 
     def jump(self, seconds: float) -> None:
-        """Let time pass at once, as for a process that was frozen: what was due meanwhile runs late."""
+        """Let time pass at once, as for a frozen process: tasks due meanwhile run late."""
         self._simulated.now += seconds
 
     def run_in_executor(self, executor: Any, func: Callable[..., T], *args: Any) -> asyncio.Future[T]:  # type: ignore[override]

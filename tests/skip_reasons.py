@@ -14,7 +14,7 @@ PREFIX = "left out: "
 
 
 def leave_out(what: str, *, unless: str = "LEAVE_NOTHING_OUT") -> NoReturn:
-    """Skip the test, saying what is missing and how to get it; fail where the variable `unless` is set."""
+    """Skip the test with the missing program and how to install it; fail where the variable `unless` is set."""
     if os.environ.get(unless):
         pytest.fail(f"{what} (and {unless} is set)", pytrace=False)
     pytest.skip(PREFIX + what)

@@ -49,7 +49,7 @@ Json = dict[str, Any]
 
 COMMAND = "python -m tests.stored_documents"
 EVENTS_OF_A_DAY = 600 * 20 * 86_400 // 120
-"""Of one tenant of 120, at 600 batches of 20 events a second."""
+"""One of 120 tenants, at 600 batches of 20 events a second."""
 TAGS = ("fitness", "cooking", "travel")
 FEED_IN_FULL: Json = {
     "title": "Kitchen",
@@ -92,7 +92,7 @@ MEDIA = {
 
 @dataclass
 class Stored:
-    """What was found: documents by (container, kind, whether a tombstone), and the rest by name."""
+    """Stored documents by (container, kind, whether a tombstone), and the rest by name."""
 
     documents: dict[tuple[str, str, bool], list[Json]] = field(default_factory=dict)
     archived: list[Json] = field(default_factory=list)
@@ -100,7 +100,7 @@ class Stored:
     blobs: dict[str, list[str]] = field(default_factory=dict)
 
     def kinds(self) -> Iterator[tuple[str, str, list[Json]]]:
-        """Container, kind and documents, tombstones of deleted ones left out."""
+        """Yield container, kind and documents, without tombstones of deleted ones."""
         for (container, kind, gone), bodies in sorted(self.documents.items()):
             if not gone:
                 yield container, kind, bodies
@@ -110,7 +110,7 @@ class Stored:
 
 
 async def one_of_everything(folder: Path) -> Stored:
-    """Run the app with its stores in `folder`, go once through all it can store, and read what is there."""
+    """Run the app with its stores in `folder`, store one of everything, and read the stores."""
     async with served(folder) as app:
         found = Stored()
         _listen(app, found)
@@ -134,7 +134,7 @@ async def one_of_everything(folder: Path) -> Stored:
 
 
 def _listen(app: App, found: Stored) -> None:
-    """Keep what is published from here on."""
+    """Record what is published from now on."""
     publish = app.services.bus.publish
 
     async def published(message: OutgoingMessage) -> None:
@@ -145,7 +145,7 @@ def _listen(app: App, found: Stored) -> None:
 
 
 async def _tenant(app: App) -> Editor:
-    """A tenant as an operator makes one, its keys and its backend's public key, and sixty videos, one of which ends."""
+    """Create a tenant as an operator does, with keys, a public key, and sixty videos, one of which expires."""
     operator = Editor(app, await app.tenant(), app.ops_key)
     made = await operator.post("tenants", {"tenantId": "showcase", "maturityPolicy": "PG13"})
     assert made.status == 201, made.body
@@ -165,7 +165,7 @@ async def _tenant(app: App) -> Editor:
 
 
 async def _steer(editor: Editor) -> None:
-    """Everything a content team can write, and one thing it takes away again."""
+    """Write everything a content team can write, and delete one thing again."""
     for path, body in (
         ("rules", {**RULE_IN_FULL, "id": "more-fitness"}),
         ("playlists", {"id": "weekend", "name": "Weekend picks", "videoIds": ["vid_fitness_1", "vid_core"]}),
@@ -201,7 +201,7 @@ async def _steer(editor: Editor) -> None:
 
 
 async def _learn(editor: Editor) -> None:
-    """A model that a night promoted, and that another takes back."""
+    """Promote a nightly model, and roll back another."""
     auto = AutoModel(
         "2026-11-28", None, "2026-11-a", "2026-11-a", "it won on the newest day", {"lift": [0.2, 0.1, 0.3]}
     )
@@ -222,7 +222,7 @@ def _arms() -> list[Json]:
 
 
 async def _watch(app: App, editor: Editor) -> None:
-    """Two people watch what they are served, more than once, and one who opted out; then what comes of it at night."""
+    """Let two users watch served videos, more than once, and one opted-out user; then run the nightly jobs."""
     await app.see_content()
     draw = random.Random(1)
     for client in (editor.client, editor.client.as_user()):
@@ -261,7 +261,7 @@ async def _watch(app: App, editor: Editor) -> None:
 
 
 async def _socialize(app: App, editor: Editor) -> None:
-    """People follow and block each other, one posts, another looks, reacts and reports, and an editor decides."""
+    """Let people follow, block, post, view, react and report, and an editor decide."""
     await stories_on(app)
     own = signer("ES256")
     assert (await editor.post("user-token-keys", {"keyId": own.kid, "publicKey": own.pem})).status == 201
@@ -295,7 +295,7 @@ async def _socialize(app: App, editor: Editor) -> None:
 
 
 async def _hand_on_late(app: App, found: Stored) -> None:
-    """A batch is handed on by a second delivery before its first copy arrives."""
+    """Publish a batch again by a second delivery before its first copy arrives."""
     latest = next(message for message in reversed(found.messages) if message.to == ROLLUP)
     batch = replace(decode(latest.body)[0], id="late", again=True)
     await app.services.bus.publish(replace(latest, message_id="late.rollup", body=encode(batch)))
@@ -303,7 +303,7 @@ async def _hand_on_late(app: App, found: Stored) -> None:
 
 
 async def _forget(app: App, editor: Editor, found: Stored) -> None:
-    """One of them is erased, and comes back."""
+    """Erase a user, who returns."""
     headers = {**editor.client.headers, "X-Api-Key": app.ops_key}
     erased = await app.request("POST", "/v1/privacy/erase", headers)
     assert erased.status == 200, erased.body
@@ -313,7 +313,7 @@ async def _forget(app: App, editor: Editor, found: Stored) -> None:
 
 
 async def _remove(app: App, found: Stored) -> None:
-    """The tenant that was only made is removed."""
+    """Remove the tenant that was only created."""
     operator = Editor(app, await app.tenant(), app.ops_key)
     asked = await operator.post("tenants/showcase/removal", {"confirm": "showcase", "reason": "only made"})
     assert asked.status == 202, asked.body
@@ -325,7 +325,7 @@ async def _remove(app: App, found: Stored) -> None:
 
 
 async def _collect(documents: DocumentStore, found: Stored) -> None:
-    """Add every document of every container as it is now."""
+    """Add every document of every container in its current state."""
     for container in CONTAINERS.values():
         token, more = None, True
         while more:
@@ -348,7 +348,7 @@ def sizes(stored: Stored) -> Iterator[tuple[str, str, int]]:
 
 
 def statistics_bytes(videos: int) -> int:
-    """The packed statistics of a tenant all of whose videos were watched this week."""
+    """Return the size of a tenant's packed statistics when all its videos were watched this week."""
     draw, table = random.Random(1), StatsTable()
     kinds = ("impression", "impression", "video_view", "skip", "like")
     table.add(
@@ -360,7 +360,8 @@ def statistics_bytes(videos: int) -> int:
 
 
 def daily_bytes(videos: int) -> int:
-    """The packed sums of a tenant's day: what the load model sends it, spread over its videos by Zipf's law."""
+    """Return the size of a tenant's packed daily sums: the load model's events, spread over its videos by Zipf's
+    law."""
     draw = np.random.default_rng(1)
     events = (EVENTS_OF_A_DAY / np.arange(1, videos + 1) / sum(1 / np.arange(1, videos + 1))).astype(np.int64)
     shares = {"impressions": 0.4, "views": 0.4, "completions": 0.05, "likes": 0.1, "playbackErrors": 0.01}

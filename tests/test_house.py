@@ -23,7 +23,7 @@ from tests.parts import app_functions
 
 ROOT = Path(__file__).resolve().parent.parent
 FILES = ("function_app", "bootstrap")
-"""Packages of one file, at the top."""
+"""Top-level packages of one file."""
 PACKAGES = (
     "feed", "events", "media", "ranking", "stories", "cms", "privacy", "shared", "learning", "commands", "local",
     "evaluation",
@@ -60,18 +60,18 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "shared.settings": (),
     "evaluation": ("learning", "ranking", "shared"),
 }
-"""Package → what of ours it may import beside itself: whole packages, or single modules of one. All point downward."""
+"""Package → project packages or modules it may import beside itself. All point downward."""
 
 KEEPS_MACHINE_CODE = "ranking/just_in_time.py"
-"""It reads and keeps files, at import only."""
+"""Reads and writes files, at import only."""
 CHOOSES_MACHINE_CODE = "ranking/compiled.py"
-"""It looks for the extension module of the deployment package, at import only."""
+"""Looks for the extension module of the deployment package, at import only."""
 
 KNOWS_FUNCTIONS = re.compile(
     r"function_app\.py|shared/web/(bodies|compression|endpoint|http_response|static_files|status)\.py|local/[a-z_]+\.py|(feed|events|media|privacy)/((lists|similar)_)?api\.py|stories/([a-z]+_)?api\.py"
     r"|cms/(request|documents|audit|[a-z]+/[a-z_]+)\.py"
 )
-"""Where `azure.functions` may be imported: the modules that hold endpoints, and what stands around them."""
+"""Modules that may import `azure.functions`: those with endpoints, and their framework."""
 
 SDKS = {
     "azure.cosmos": "shared/adapters/documents/cosmos.py",
@@ -83,11 +83,11 @@ SDKS = {
     "azure.monitor": "shared/observability/telemetry_export.py",
     "featuremanagement": "shared/adapters/flags/definition.py",
 }
-"""The one module that knows each SDK."""
+"""The one module that imports each SDK."""
 
 
 def sources(*packages: str) -> Iterator[Path]:
-    """Every source file of some packages."""
+    """Yield every source file of some packages."""
     for package in packages:
         folder = ROOT.joinpath(*package.split("."))
         if folder.is_dir():
@@ -105,7 +105,7 @@ def module_of(path: Path) -> str:
 
 
 def imported_by(node: ast.AST) -> Iterator[str]:
-    """What an import statement brings: `a.b` for `import a.b` and, because c may be a module, `a.b.c` for
+    """Return what an import statement imports: `a.b` for `import a.b` and, because c may be a module, `a.b.c` for
     `from a.b import c`."""
     if isinstance(node, ast.Import):
         yield from (alias.name for alias in node.names)
@@ -117,13 +117,13 @@ def imported_by(node: ast.AST) -> Iterator[str]:
 
 @cache
 def parsed(source: str) -> ast.Module:
-    """The syntax tree of a source; every test asks for the same ones."""
+    """Return the syntax tree of a source; cached, because every test needs the same ones."""
     return ast.parse(source)
 
 
 @cache
 def imports_in(source: str) -> tuple[str, ...]:
-    """Every module a source imports, wherever in it."""
+    """Return every module a source imports, anywhere in it."""
     return tuple(name for node in ast.walk(parsed(source)) for name in imported_by(node))
 
 
@@ -136,16 +136,16 @@ def is_in(module: str, packages: tuple[str, ...]) -> bool:
 
 
 def package_of(module: str) -> str:
-    """The entry of `ARROWS` that a module belongs to."""
+    """Return the entry of `ARROWS` that a module belongs to."""
     return max((package for package in ARROWS if is_in(module, (package,))), key=len, default="")
 
 
 OURS = (*PACKAGES, *FILES, "tests", "benchmarks", "infra")
-"""Everything of ours that could be imported."""
+"""Every importable package of the project."""
 
 
 def forbidden_imports(module: str, source: str) -> list[str]:
-    """What a module imports against the arrows."""
+    """Return a module's imports against the arrows."""
     package = package_of(module)
     return [
         f"{module} imports {name}"
@@ -155,7 +155,7 @@ def forbidden_imports(module: str, source: str) -> list[str]:
 
 
 def inner_imports(module: str, source: str) -> list[str]:
-    """What a module imports of ours inside a function, or for type checking only."""
+    """Return a module's project imports inside a function or for type checking only."""
     tree = parsed(source)
     hidden = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.If)]
     return [
@@ -168,7 +168,7 @@ def inner_imports(module: str, source: str) -> list[str]:
 
 
 def circles(sources: Mapping[str, str]) -> list[list[str]]:
-    """Circles of modules that import each other, each as its modules; found as strongly connected components."""
+    """Return import cycles as lists of modules; found as strongly connected components."""
     graph = {
         module: {
             name
@@ -192,7 +192,7 @@ def circles(sources: Mapping[str, str]) -> list[list[str]]:
 
 
 def doubled(endpoints: list[Endpoint], functions: list[str]) -> list[str]:
-    """Endpoints that are declared twice, and function names that are used twice."""
+    """Return endpoints declared twice and function names used twice."""
     routes = [f"{each.method} {each.path}" for each in endpoints]
     return sorted({each for names in (routes, functions) for each in names if names.count(each) > 1})
 
@@ -249,7 +249,7 @@ def test_endpoints_and_function_names_are_unique() -> None:
 
 
 SAME_KIND = {"__init__", "__main__", "api", "apis", "models", "responses", "port", "sqlite", "endpoint"}
-"""Module names that several packages have for the same kind of thing."""
+"""Module names that several packages use for the same kind of thing."""
 
 
 def test_no_two_modules_have_one_name_for_different_things() -> None:
@@ -312,7 +312,7 @@ def test_ranking_uses_numpy_and_never_waits_reads_or_asks_the_time() -> None:
 
 
 def test_learning_needs_nothing_but_numpy() -> None:
-    """What ships must not bring SciPy, pandas or Arrow along; the command line of `evaluation` may."""
+    """The package must not include SciPy, pandas or Arrow; the `evaluation` command line may use them."""
     heavy = ("scipy", "pandas", "pyarrow", "matplotlib", "sklearn", "torch", "numba")
     wrong = [f"{place(path)} imports {m}" for path in sources("learning") for m in imports(path) if is_in(m, heavy)]
     assert wrong == []
@@ -481,7 +481,7 @@ def test_every_setting_is_documented_with_its_default_and_meaning() -> None:
 
 
 def test_every_counted_metric_is_in_the_table_with_its_number_of_labels() -> None:
-    """A name or a label too many would show up on a dashboard as nothing at all."""
+    """A wrong name or label count would show as nothing on a dashboard."""
     wrong = []
     for path in sources(*SHIPPED, "local"):
         for node in ast.walk(parsed(path.read_text(encoding="utf-8"))):
@@ -501,7 +501,8 @@ def test_every_counted_metric_is_in_the_table_with_its_number_of_labels() -> Non
 
 
 def lost_updates(source: str) -> list[int]:
-    """Lines of `shared += await …`: what others add during the await is lost, for the old value is read before it."""
+    """Return lines of `shared += await …`, which lose concurrent changes, because the old value is read before the
+    await."""
     lines = []
     for function in ast.walk(parsed(source)):
         if not isinstance(function, ast.AsyncFunctionDef):
@@ -528,7 +529,7 @@ def test_the_check_of_counters_finds_one_that_loses_updates() -> None:
 
 
 def _names_of(path: Path) -> set[str]:
-    """What a module has at its top, also within an `if` or a `try`."""
+    """Return the top-level names of a module, also within an `if` or a `try`."""
     found: set[str] = set()
     waiting: list[ast.stmt] = list(ast.parse(path.read_text(encoding="utf-8")).body)
     while waiting:
@@ -547,7 +548,7 @@ def _names_of(path: Path) -> set[str]:
 
 
 def test_imports_of_programs_exist() -> None:
-    """Benchmarks and tools are imported by no test, so nothing else would tell."""
+    """No test imports benchmarks and tools, so nothing else would detect it."""
     names: dict[Path, set[str]] = {}
     missing = []
     for path in sources("benchmarks", "infra", "commands", "tests.e2e", "tests.chaos"):

@@ -15,7 +15,7 @@ from shared.adapters.documents.port import TENANTS, DocumentStore, Upsert
 
 @dataclass(frozen=True)
 class Signer:
-    """A private key, its id and the algorithm that belongs to it."""
+    """A private key, its id and its algorithm."""
 
     kid: str
     algorithm: str
@@ -29,7 +29,7 @@ class Signer:
     def token(
         self, tenant_id: str, user: str, now: float, *, header: dict[str, Any] | None = None, **claims: Any
     ) -> str:
-        """A good token but for what `header` and `claims` say; a claim of None is left out."""
+        """Return a valid token, changed by `header` and `claims`; a claim of None is left out."""
         good = {"sub": user, "aud": "video-feed", "tenant": tenant_id, "iat": int(now), "exp": int(now) + 3600}
         payload = {name: value for name, value in {**good, **claims}.items() if value is not None}
         return jwt.encode(payload, self.private, self.algorithm, headers={"kid": self.kid, **(header or {})})
@@ -37,7 +37,7 @@ class Signer:
 
 @cache
 def signer(kind: str, kid: str = "key-1") -> Signer:
-    """A signer of one kind: RS256, ES256 or EdDSA; or a key nobody should accept: RS256-1024, ES384."""
+    """Return a signer of one kind: RS256, ES256 or EdDSA; or an unacceptable key: RS256-1024, ES384."""
     made: dict[str, Any] = {
         "RS256": lambda: rsa.generate_private_key(65537, 2048),
         "RS256-1024": lambda: rsa.generate_private_key(65537, 1024),
@@ -60,6 +60,6 @@ async def save_public_key(documents: DocumentStore, tenant_id: str, signer: Sign
 
 
 async def delete_public_key(documents: DocumentStore, tenant_id: str, kid: str) -> None:
-    """Take a public key away, by a tombstone as the change feed needs it."""
+    """Delete a public key by a tombstone, as the change feed needs it."""
     body = {"id": f"user-token-key:{kid}", "kind": "user-token-key", "keyId": kid, "deleted": True, "ttl": 60}
     await documents.write(TENANTS, tenant_id, [Upsert(body)])

@@ -13,13 +13,13 @@ from typing import Any
 
 METHOD_NAME = re.compile(r"[a-z]+([A-Z][a-z0-9]+)*")
 LEAKED = ("ge", "le", "gt", "lt", "multiple_of", "max_length", "min_length")
-"""Bounds under names that JSON Schema does not have: nothing checks them."""
+"""Names of bounds that JSON Schema does not define, so validators ignore them."""
 RESERVED = frozenset(("delete", "import", "export", "in", "is", "new", "class", "return", "function", "default", "fun"))
-"""Words that some language keeps for itself."""
+"""Reserved words of some programming language."""
 
 
 def faults_of(document: dict[str, Any]) -> list[str]:
-    """What a generator or a client would trip over, a line each; [] for a good document."""
+    """Return one line per construct that breaks a generator or client; [] for a good document."""
     return [
         *(f"{place}: {fault}" for place, schema in schemas_of(document) for fault in _faults(schema)),
         *(f"{place}: inline object" for place, schema in schemas_of(document) if _is_inline(place, schema)),
@@ -28,7 +28,7 @@ def faults_of(document: dict[str, Any]) -> list[str]:
 
 
 def schemas_of(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every schema of the document, with its place."""
+    """Yield every schema of the document with its place."""
     for name, schema in document["components"]["schemas"].items():
         yield from _inside(schema, name)
     for path, methods in document["paths"].items():
@@ -76,7 +76,7 @@ def _faults(schema: dict[str, Any]) -> Iterator[str]:
 
 
 def unions_of(document: dict[str, Any]) -> list[str]:
-    """Places of values that are of one kind or another: Kotlin has no type for them. Null is no kind."""
+    """Yield the places of union-typed values, for which Kotlin has no type. Null does not count as a type."""
     return [
         place
         for place, schema in schemas_of(document)
@@ -86,7 +86,7 @@ def unions_of(document: dict[str, Any]) -> list[str]:
 
 
 def _is_inline(place: str, schema: dict[str, Any]) -> bool:
-    """Whether a generator has to make up a name for an object."""
+    """Return whether a generator has to invent a name for an object."""
     return "properties" in schema and not re.fullmatch(r"\w+", place) and not place.startswith("get /openapi.json")
 
 

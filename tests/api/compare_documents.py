@@ -19,7 +19,7 @@ METHODS = ("get", "put", "post", "delete", "patch")
 
 
 def facts_of(document: dict[str, Any]) -> set[str]:
-    """Everything a client sees of a document, a line each."""
+    """Return everything a client sees of a document, one line each."""
     return {
         f"{method.upper()} {path} {fact}"
         for path, methods in document["paths"].items()
@@ -50,7 +50,7 @@ def _operation(operation: dict[str, Any], document: dict[str, Any]) -> Iterator[
 
 
 def _schema(schema: Any, place: str, document: dict[str, Any], inside: tuple[str, ...] = ()) -> Iterator[str]:
-    """The facts of a schema: `place type`, `place.field required`, …; a schema inside itself ends there."""
+    """Yield the facts of a schema: `place type`, `place.field required`, …; a recursive schema ends there."""
     if "$ref" in schema:
         name = schema["$ref"].rpartition("/")[2]
         if name in inside:
@@ -80,7 +80,7 @@ def _schema(schema: Any, place: str, document: dict[str, Any], inside: tuple[str
 
 
 def main() -> int:
-    """Prints the differences; exit code 1 when there are any."""
+    """Print the differences; exit code 1 when there are any."""
     old, new = (facts_of(json.loads(Path(name).read_text(encoding="utf-8"))) for name in sys.argv[1:3])
     lines = sorted([f"- {fact}" for fact in old - new] + [f"+ {fact}" for fact in new - old], key=lambda line: line[2:])
     print("\n".join([*lines, f"{len(old)} facts before, {len(new)} after, {len(lines)} differ"]))

@@ -14,18 +14,18 @@ import function_app
 from shared.web.client_schemas import KNOWN_VALUES
 
 BY_THE_HOST = {405, 431}
-"""What the host may answer before the app is asked."""
+"""Status codes the host can answer before the app is called."""
 
 
 @cache
 def _patterns() -> dict[str, re.Pattern[str]]:
-    """Every documented path and what it matches, those without parameters first."""
+    """Return every documented path with its pattern, those without parameters first."""
     paths = sorted(function_app.api.document["paths"], key=lambda path: path.count("{"))
     return {path: re.compile(re.sub(r"\{\w+\}", "[^/]+", path) + "/?", re.IGNORECASE) for path in paths}
 
 
 def documented_path(method: str, path: str) -> str | None:
-    """The path of the document, such as `/v1/cms/rules/{id}`, that a request goes to."""
+    """Return the path of the document that a request matches, such as `/v1/cms/rules/{id}`."""
     for documented, pattern in _patterns().items():
         if pattern.fullmatch(path) and method.lower() in function_app.api.document["paths"][documented]:
             return documented
@@ -40,7 +40,7 @@ def _validator(path: str, method: str, status: str, media_type: str) -> Draft202
 
 
 def known_values_only(schema: Any) -> Any:
-    """The schema with no room for values it does not name."""
+    """Return the schema without room for values it does not name."""
     if isinstance(schema, list):
         return [known_values_only(part) for part in schema]
     if not isinstance(schema, dict):
@@ -52,13 +52,13 @@ def known_values_only(schema: Any) -> Any:
 
 
 def closed(schema: Any) -> Any:
-    """The schema with no room for values and fields it does not name. Clients must leave that room; we may not use it
-    unsaid."""
+    """Return the schema without room for values and fields it does not name. Clients must accept those; the app may
+    not send undocumented ones."""
     return _known_fields_only(known_values_only(schema))
 
 
 def closed_with_components(schema: dict[str, Any]) -> dict[str, Any]:
-    """A schema of the document, closed, with what it refers to."""
+    """Return a schema of the document, closed, with the schemas it references."""
     return {**closed(schema), "components": _closed_components()}
 
 
@@ -79,12 +79,12 @@ def _known_fields_only(schema: Any) -> Any:
 
 
 def codes_of(answer: Mapping[str, Any]) -> list[str]:
-    """The problem codes that a response names in its description."""
+    """Return the problem codes that a response names in its description."""
     return re.findall(r"^- `(\w+)`: ", answer["description"], re.MULTILINE)
 
 
 def check(method: str, path: str, status: int, headers: Mapping[str, str], body: bytes) -> None:
-    """Fail when the document does not know this answer. Paths it does not have are nobody's promise."""
+    """Fail when the document does not allow this response. Undocumented paths are not checked."""
     documented = documented_path(method, path.partition("?")[0])
     if documented is None or status in BY_THE_HOST:
         return

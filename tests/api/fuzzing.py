@@ -46,17 +46,16 @@ include-path-regex = "^/v1/(cms/|debug/set-personalization)"
 generation.mode = "positive"
 checks.positive_data_acceptance.enabled = false
 """
-"""What no schema can say: a call without a key's header is malformed (400) before it is unauthorized (401), which text
-is a cursor of ours, that a bad event is refused alone, inside a 202, and that a change of content must be based on what
-is stored (412) and obey rules between its fields (422): `tests/cms/test_refusals.py` lists the bad ones. Nor how long
-all parameters of a call can be together (414): twenty filters of 128 characters each are too much in most scripts.
-Nor that a story has
-text or media, or how long a file of which type may be."""
+"""Responses that no schema can predict: a call without a key header is malformed (400) before it is unauthorized
+(401); valid cursors; a bad event refused alone inside a 202; changes not based on the stored version (412) or
+breaking rules between fields (422): `tests/cms/test_refusals.py` lists the bad ones. Also the total length of all
+parameters (414): twenty filters of 128 characters are too long in most scripts. Also whether a story has text or
+media, and the permitted length of a file by type."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended. `cases` that were sent, and the whole report."""
+    """Result of a run: number of `cases` sent, and the whole report."""
 
     passed: bool
     cases: int
@@ -64,7 +63,7 @@ class Outcome:
 
 
 async def fuzz(app: App, cases: int, seed: int | None = None) -> Outcome:
-    """Every operation with a key of every scope. `cases` is for each operation and phase.
+    """Call every operation with a key of every scope. `cases` is per operation and phase.
 
     The document is taken at its narrowest: with only the values that it knows.
     """

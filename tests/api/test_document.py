@@ -21,9 +21,9 @@ from tests.parts import app_functions
 
 ROOT = Path(__file__).resolve().parents[2]
 HELPERS = {"bad_request": (0, 400, ""), "refused": (0, 422, "invalid_"), "checked": (2, 422, "invalid_")}
-"""Functions that make a problem: which argument names the code, the status, and what the code begins with."""
+"""Functions that create a problem: which argument is the code, the status, and the prefix of the code."""
 MADE_IN_PARTS = re.compile(r"(missing|invalid)_(tenant|api_key|user|country|language|age_band|platform|playlist)")
-"""Codes that are put together at run time, from the names of headers and hints."""
+"""Codes built at run time from the names of headers and hints."""
 
 document = function_app.api.document
 
@@ -50,7 +50,7 @@ def test_every_route_of_the_app_is_documented_and_nothing_else_is() -> None:
 
 
 def codes_in_source() -> Iterator[tuple[str, int | None, str]]:
-    """Every literal code that a problem is made with, its status where that is literal too, and the place."""
+    """Yield every literal problem code of the source, its status where that is literal too, and its place."""
     for room in ("feed", "events", "media", "stories", "cms", "privacy", "shared"):
         for path in sorted((ROOT / room).rglob("*.py")):
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -133,7 +133,7 @@ def test_every_other_example_matches_its_schema_and_has_documented_fields_only()
 
 
 def silent_parts(schema: object, place: str) -> Iterator[str]:
-    """Parts of a schema that say nothing of what they hold: neither what it is nor, where it may be anything, why."""
+    """Yield parts of a schema without a description of their content, or of why it may be anything."""
     if isinstance(schema, list):
         for at, part in enumerate(schema):
             yield from silent_parts(part, f"{place}[{at}]")
@@ -153,7 +153,7 @@ def silent_parts(schema: object, place: str) -> Iterator[str]:
 
 
 def answer_schemas() -> Iterator[tuple[str, dict[str, Any]]]:
-    """The schema of every answer that is no problem, and whose it is."""
+    """Yield the schema of every response that is no problem, and its operation."""
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             for status, answer in operation["responses"].items():
@@ -168,7 +168,7 @@ def test_every_response_field_has_a_description() -> None:
 
 def test_response_schemas_accept_unknown_fields() -> None:
     def whole(schema: object) -> object:
-        """With what it refers to."""
+        """Return a schema with everything it references."""
         if isinstance(schema, list):
             return [whole(part) for part in schema]
         if not isinstance(schema, dict):

@@ -58,7 +58,7 @@ fuzzed = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_
 
 @dataclass
 class Room:
-    """The app's handlers on stores of their own, and how often each was called with which result."""
+    """The app's handlers on stores of their own, with counts of calls by result."""
 
     loop: asyncio.AbstractEventLoop
     services: App
@@ -89,7 +89,7 @@ class Room:
 
 @cache
 def handlers() -> dict[tuple[str, str], Callable[[func.HttpRequest], Coroutine[Any, Any, func.HttpResponse]]]:
-    """The functions of the app, by method and path."""
+    """Return the app's functions by method and path."""
     functions = {each.get_function_name(): each.get_user_function() for each in app_functions()}
     return {(each.method, f"/{each.path}"): functions[each.name] for each in function_app.api.endpoints}
 

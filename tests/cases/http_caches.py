@@ -31,7 +31,7 @@ _FETCH = """async ([url, headers]) => {
 
 @asynccontextmanager
 async def cachecontrol_cache() -> AsyncIterator[Get]:
-    """requests with CacheControl."""
+    """The requests library with CacheControl."""
     with CacheControl(requests.Session()) as session:
 
         def get(url: str, headers: Mapping[str, str]) -> Answer:
@@ -62,7 +62,7 @@ async def hishel_cache() -> AsyncIterator[Get]:
 
 @asynccontextmanager
 async def chromium_cache(page_url: str) -> AsyncIterator[Get]:
-    """A page in Chromium, with the browser's own cache on disk."""
+    """A page in Chromium with the browser's own disk cache."""
     if not CHROMIUM.exists():
         leave_out("the browser's cache needs Chromium: apt-get install chromium, or name one in CHROMIUM")
     with TemporaryDirectory() as profile:

@@ -72,7 +72,7 @@ def like(app: App, number: int = 1) -> dict[str, Any]:
 
 
 async def known_viewer(app: App) -> Client:
-    """Somebody who gets a personalized feed."""
+    """A viewer with a personalized feed."""
     client = await app.tenant(make_videos(12))
     assert (await client.post([like(app, number) for number in range(1, 5)])).status == 202
     await app.folded()
@@ -179,7 +179,7 @@ async def test_moved_write_region_dead_letters_nothing_and_everything_is_folded(
 
 @pytest.mark.parametrize("plan", [plan for plan in PLANS if plan.server == "cosmos"], ids=lambda plan: plan.name)
 async def test_accepted_events_count_once_whatever_cosmos_answers(app: App, cosmos: CosmosServer, plan: Plan) -> None:
-    """What `make chaos-azure` injects, one after the other and without kills."""
+    """Injects the faults of `make chaos-azure` one after the other, without kills."""
     client = await app.tenant(make_videos(12))
     page = await client.feed()
     cosmos.faults.add(Fault.from_json({**plan.to_json(), "times": min(plan.fault["times"], 3)}))
@@ -204,7 +204,7 @@ async def _more(cosmos: CosmosServer, label: str, than: int) -> bool:
 async def test_restored_container_is_read_again_after_one_failure_without_restart(
     app: App, cosmos: CosmosServer
 ) -> None:
-    """The session of this process has seen more than there is now: its token is dropped."""
+    """The session token of this process is ahead of the restored container, so it is dropped."""
     client = await known_viewer(app)
     cosmos.container("user-activity").lsn = 1
     answers = [await client.with_key(app.ops_key).get("/v1/debug/user-signals") for _ in range(3)]
@@ -229,7 +229,7 @@ async def test_foreign_item_does_not_block_a_takedown(app: App, cosmos: CosmosSe
 
 
 class Refusing:
-    """A bus that never takes one of the items, alone or among others."""
+    """A bus that always refuses one of the items, alone or among others."""
 
     def __init__(self, refused: int) -> None:
         self.refused = refused

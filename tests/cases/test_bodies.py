@@ -196,7 +196,7 @@ async def test_decompression_bomb_is_refused_within_the_limit(app: App) -> None:
 
 @given(st.integers(1, 2_000), st.binary(min_size=1, max_size=64), st.integers(0, 400_000))
 async def test_decompression_stops_at_the_size_limit_and_the_ratio(seed: int, block: bytes, length: int) -> None:
-    """Whatever is packed: all of it comes back, or it is refused for its size."""
+    """Any content comes back whole or is refused for its size."""
     body = (random.Random(seed).randbytes(seed) + block * (length // len(block)))[:length]
     packed, too_large = gzip.compress(body), Problem(413, "too_large", "")
     most = min(300_000, max(ALWAYS_BYTES, MAX_RATIO * len(packed)))

@@ -108,7 +108,7 @@ def test_reduced_hints_get_the_same_page_as_full_hints(
 
 
 def invented(draw: random.Random) -> Iterator[Hints]:
-    """A new viewer each time, of hints that can all be read."""
+    """Yield a new viewer each time, with readable hints."""
     while True:
         yield read_hints(
             "".join(draw.choices("ABCDEFGHIJKLMNOPQRSTUVWXYZ", k=2)),

@@ -29,7 +29,7 @@ async def app(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[App]:
 
 @dataclass(frozen=True)
 class Asker:
-    """What a request's deciding headers say, as numbers of the test's tenants, keys, users and tokens."""
+    """The relevant headers of a request, as numbers of the test's tenants, keys, users and tokens."""
 
     tenant: int
     key: int
@@ -41,7 +41,7 @@ class Asker:
 
 @dataclass(frozen=True)
 class World:
-    """Two tenants with the same users and video ids, of other titles: the second one asks for user tokens."""
+    """Two tenants with the same users and video ids but other titles; the second requires user tokens."""
 
     app: App
     keys: tuple[tuple[str, ...], tuple[str, ...]]
@@ -64,7 +64,7 @@ class World:
         return headers
 
     async def check(self, asker: Asker, page: Answer) -> None:
-        """Fail unless the page is one that this asker may be shown."""
+        """Fail unless the page may be shown to this asker."""
         if asker.key == 2:
             assert page.code == "unauthorized"
             return
@@ -122,7 +122,7 @@ async def world(app: App) -> AsyncIterator[World]:
 async def served_to(
     app: App, cached: Get, headers: dict[str, str], path: str = "/v1/feed?limit=2"
 ) -> tuple[Answer, bool]:
-    """What the cache answers, and whether the app was not asked."""
+    """Return the cache's response, and whether it came without calling the app."""
     name = "get_config" if "config" in path else "get_feed"
     before = sum(app.counted("http_requests", name, kind) for kind in ("2xx", "3xx", "4xx"))
     answer = await cached(app.url + path, headers)

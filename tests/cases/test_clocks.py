@@ -55,7 +55,7 @@ async def app(tmp_path: Path) -> AsyncIterator[App]:
 
 @pytest.fixture(autouse=True)
 def _no_secret_is_ever_logged() -> None:
-    """Replaces a look at the log that needs one app for the whole module: here each test sets the clock of its own."""
+    """Override the log check, which needs one app per module: each test here sets its own clock."""
 
 
 async def known_client(app: App) -> Client:
@@ -143,12 +143,13 @@ async def test_event_accepted_by_a_fast_clock_does_not_block_later_views(app: Ap
 def test_kill_switch_acts_within_30_seconds_despite_clock_jumps(
     jumps: list[tuple[float, float]], flip: float, slow: float
 ) -> None:
-    """The refresh loop and its requests, in simulated time: the wall clock jumps about, the elapsed one does not."""
+    """Runs the refresh loop and its requests in simulated time: the wall clock jumps, the monotonic one does not."""
     assert simulated(jumps, flip, slow) <= 30.0
 
 
 def simulated(jumps: list[tuple[float, float]], flip: float, slow: float) -> float:
-    """Seconds from the flip until a request sees it. Reads take `slow` seconds; requests come every second."""
+    """Return the seconds from the flip until a request sees it. Reads take `slow` seconds; requests come every
+    second."""
     loop = _SimulatedLoop()
     wall_by = 0.0
 
@@ -192,7 +193,7 @@ def simulated(jumps: list[tuple[float, float]], flip: float, slow: float) -> flo
 
 
 class _SimulatedLoop(asyncio.SelectorEventLoop):
-    """Time passes as soon as everybody sleeps."""
+    """Time advances as soon as every task sleeps."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -222,7 +223,7 @@ def headers(at: float, **more: str) -> dict[str, str]:
 
 
 class Watched:
-    """A guard, and the services' true time."""
+    """A clock guard, and the services' true time."""
 
     def __init__(self) -> None:
         self.clock = MovableClock()
@@ -315,7 +316,7 @@ async def on_azure(tmp_path: Path) -> AsyncIterator[tuple[App, AppConfigurationS
 
 
 async def dates_known(app: App) -> None:
-    """Return when both services have said twice what time it is."""
+    """Return when both services have reported their time twice."""
 
     async def known() -> bool:
         return all(len(each) == 2 for each in app.services.clock_guard._zeros.values())
@@ -399,7 +400,7 @@ async def stored_signals(client: Client) -> Signals:
 
 
 async def last_watched(client: Client) -> float:
-    """How many ms ago the newest event was, to the minute."""
+    """Return the age of the newest event in ms, to the minute."""
     return client.app.now_ms() - (await stored_signals(client)).newest_minute * 60_000
 
 

@@ -25,11 +25,11 @@ SHED = {"shed_delay_ms": 100.0, "refuse_delay_ms": 400.0}
 
 @pytest.fixture(autouse=True)
 def _no_secret_is_ever_logged() -> None:
-    """Replaces a look at the log that needs one app for the whole module: here each test starts its own."""
+    """Override the log check, which needs one app per module: each test here starts its own."""
 
 
 async def block_the_loop(times: int = 4) -> None:
-    """Each time for longer than a loop may be late before requests are served the ready page."""
+    """Block each time for longer than the delay from which requests get the ready page."""
     for _ in range(times):
         time.sleep(0.3)  # noqa: ASYNC251 - blocking is what this is about
         for _ in range(3):
@@ -76,7 +76,7 @@ async def test_background_work_costs_no_user_a_personal_page(tmp_path: Path) -> 
 
 
 async def test_first_page_after_a_restart_is_personalized(tmp_path: Path) -> None:
-    """With history from before: the instance is new, the user is not."""
+    """The instance is new, but the user has a stored history."""
     settings = replace(local_settings({"DATA_FOLDER": str(tmp_path)}), signals_budget_ms=60_000.0)
     user = {"X-Tenant-Id": TENANTS[0][0].id, "X-Api-Key": SDK_KEY, "X-User": new_user()}
     async with running(settings, port=0) as app, aiohttp.ClientSession(app.url, headers=user) as http:

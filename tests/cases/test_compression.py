@@ -23,7 +23,7 @@ GZIP = {"Accept-Encoding": "gzip"}
 
 
 async def raw(client: Client, path: str, headers: Mapping[str, str]) -> tuple[int, Mapping[str, str], bytes]:
-    """What is on the wire, as it is."""
+    """Return the response bytes as sent."""
     sent = {**client.headers, **headers}
     skip = {"Accept-Encoding"} - sent.keys()
     async with (
@@ -34,7 +34,7 @@ async def raw(client: Client, path: str, headers: Mapping[str, str]) -> tuple[in
 
 
 def without_own(body: bytes) -> Any:
-    """A page but for what is new in every answer."""
+    """Return a page without the parts that are new in every response."""
     page = orjson.loads(body)
     return {**page, "nextCursor": None, "feedRequestId": None, "freshness": None}
 
@@ -89,7 +89,7 @@ async def test_documents_and_files_are_compressed_with_a_vary_header(app: App, p
 
 
 async def test_page_echoes_no_request_input(app: App) -> None:
-    """So nobody can guess at a token by what he makes stand beside it: its length tells nothing (BREACH)."""
+    """Otherwise the compressed length would reveal a token beside input of an attacker (BREACH)."""
     client = await app.tenant(make_videos(60))
     said = "guess7"
     hints = f"country={said}&language={said}&ageBand={said}&platform={said}&x={said}&limit=20"

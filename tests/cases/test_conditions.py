@@ -41,7 +41,7 @@ async def test_every_changing_operation_documents_if_match() -> None:
 
 
 async def with_draft(app: App, path: str) -> tuple[Editor, Answer, Answer]:
-    """A draft that was saved, and saved again by another editor."""
+    """A saved draft that another editor saved again."""
     editor = await new_editor(app)
     first, second = (
         (RULE, {**RULE, "multiplier": 9})

@@ -26,7 +26,7 @@ from tests.served_app import App, Client, make_video, make_videos, served
 
 @pytest.fixture(autouse=True)
 def _no_secret_is_ever_logged() -> None:
-    """Replaces a look at the log that needs one app for the whole module: here each test damages its own."""
+    """Override the log check, which needs one app per module: each test here damages its own."""
 
 
 async def ready(app: App) -> Any:
@@ -36,7 +36,7 @@ async def ready(app: App) -> Any:
 
 @contextmanager
 def rows(folder: Path) -> Iterator[sqlite3.Connection]:
-    """The document store's file, as some other program would open it."""
+    """Open the document store's file as another program would."""
     connection = sqlite3.connect(folder / "documents.db")
     with connection:
         yield connection
@@ -44,7 +44,7 @@ def rows(folder: Path) -> Iterator[sqlite3.Connection]:
 
 
 def logged(caplog: pytest.LogCaptureFixture, event: str) -> list[dict[str, Any]]:
-    """The fields of every line of that name."""
+    """Return the fields of every log line of that name."""
     lines = [json.loads(line.getMessage()) for line in caplog.records if line.getMessage().startswith("{")]
     return [line for line in lines if line["event"] == event]
 
@@ -159,7 +159,7 @@ def test_empty_folder_gets_secrets_and_given_secrets_need_no_file(tmp_path: Path
 
 @contextmanager
 def full_disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """SQLite and the folder of blobs hear what they hear from a disk without space."""
+    """Make SQLite and the blob folder fail as on a full disk."""
 
     def no_space(blobs: FolderBlobs, path: Path, data: bytes) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")

@@ -21,7 +21,7 @@ QUICK = Patience(header_seconds=0.3, body_seconds=0.3)
 
 @pytest.fixture(autouse=True)
 def _no_secret_is_ever_logged() -> None:
-    """Replaces a look at the log that needs one served app of the tests: here it is that of `python -m local`."""
+    """Override the log check, which needs the served app of the tests: here `python -m local` is tested."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -93,7 +93,7 @@ HALF_OPEN = [
 
 @pytest.mark.parametrize("sent", HALF_OPEN, ids=range(len(HALF_OPEN)))
 async def test_unfinished_requests_are_closed(app: Running, sent: bytes) -> None:
-    """Dozens at once; the time-out of a test is generous, the promise is that each of them ends."""
+    """Dozens at once. The test's time-out is generous: the promise is that each of them ends."""
 
     async def half_open() -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", app.host.port)

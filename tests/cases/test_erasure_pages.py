@@ -19,7 +19,7 @@ from tests.served_app import Answer, App, Client, make_videos, served
 LETTERS = 320
 OF_THE_USER = (4, 301)
 PAGE = 250
-"""A peek of Service Bus answers no more at once."""
+"""Service Bus returns at most this many messages per peek."""
 
 
 @pytest_asyncio.fixture(loop_scope="function")
@@ -30,11 +30,11 @@ async def app(tmp_path: Path) -> AsyncIterator[App]:
 
 @pytest.fixture(autouse=True)
 def _no_secret_is_ever_logged() -> None:
-    """Replaces a look at the log that needs one app for the whole module."""
+    """Override the log check, which needs one app per module."""
 
 
 class ShortPages:
-    """A bus whose peeks and receives answer less than was asked for."""
+    """A bus whose peeks and receives return fewer messages than requested."""
 
     def __init__(self, inner: Bus) -> None:
         self._inner = inner

@@ -19,7 +19,7 @@ from tests.simulated_app import LAST_SECONDS, USERS, run
 
 @pytest.fixture(autouse=True)
 def _no_secret_is_ever_logged() -> None:
-    """Replaces a look at the log that needs one app for the whole module."""
+    """Override the log check, which needs one app per module."""
 
 
 @st.composite

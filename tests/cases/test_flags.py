@@ -72,7 +72,7 @@ DAMAGED: list[Any] = [
 
 @dataclass
 class Rig:
-    """A served app with one source of flags, and the hands that write flags there."""
+    """A served app with one flag source, and writers of its flags."""
 
     name: str
     app: App
@@ -84,7 +84,7 @@ class Rig:
         assert await self.app.services.flags_refresher.refresh()
 
     async def show(self, *records: Any) -> tuple[str, str | None]:
-        """Mode and reason of a page once these are the flags."""
+        """Set these flags and return mode and reason of a page."""
         self.put(list(records))
         await self.refresh()
         return await self.page()
@@ -99,7 +99,7 @@ class Rig:
 
 
 def reported(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
-    """The lines about odd flags and their reasons; what the app's own formatter printed of them is left out."""
+    """Return the log lines about unusual flags with their reasons, without the output of the app's own formatter."""
     lines = [line for line in caplog.records if line.name == "feed.flags" and line.getMessage().startswith("flag_")]
     return [(line.getMessage(), vars(line)["fields"]["reason"]) for line in lines]
 
@@ -143,7 +143,7 @@ def app(rig: Rig) -> App:
 
 in_module = pytest.mark.asyncio(loop_scope="module")
 only_app_configuration = pytest.mark.parametrize("rig", ["appconfig"], indirect=True, scope="module")
-"""For what a file has not: content types, values, labels, pages, answers, seeding."""
+"""For features that a file does not have: content types, values, labels, pages, responses, seeding."""
 
 
 @in_module
@@ -416,7 +416,7 @@ _JSON = st.recursive(
 
 
 class Records:
-    """A source that holds these records."""
+    """A source that returns these records."""
 
     def __init__(self, records: list[Any]) -> None:
         self.records = records

@@ -35,7 +35,7 @@ async def new_viewer(app: App, **configuration: object) -> Viewer:
 
 
 async def known(viewer: Viewer) -> None:
-    """Enough events for a personal feed."""
+    """Send enough events for a personal feed."""
     for video in ("vid_else_0", "vid_else_1", "vid_else_2"):
         await viewer.tell("video_view", video, watchTimeMs=25_000)
 

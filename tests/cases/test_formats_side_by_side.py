@@ -48,7 +48,7 @@ from tests.served_app import make_videos
 TENANT, KEY, USER = "tenant_1", "a-key-of-every-scope-0123456789", "a" * 64
 PAGE, VIDEOS = 5, 60
 FOLLOWS = ((1, "follow"), (2, "follow"), (2, "unfollow"))
-"""Which video of a page names the creator that is followed, and what is told."""
+"""Which video of a page names the followed creator, and the event sent."""
 OLD = {
     "write_signals_version": "2",
     "write_receipt_version": "1",
@@ -66,13 +66,13 @@ NEW = {
 
 @pytest.fixture(autouse=True)
 def _no_secret_is_ever_logged() -> None:
-    """Replaces a look at the log that needs one app for the whole module."""
+    """Override the log check, which needs one app per module."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """One page of the walk: whether the new instance serves it, accepts its events, folds them and rolls them up, and
-    whether the other one gets the message as well."""
+    """One page of the walk: whether the new instance serves it, accepts its events, folds them and rolls them up,
+    and whether the other one gets the message as well."""
 
     serves_new: bool = False
     accepts_new: bool = False
@@ -208,7 +208,7 @@ class World:
 
 
 def told_apart(videos: list[Video]) -> list[Video]:
-    """Without those that a receipt of version 1 cannot tell from others: its page has 16 bits of each video."""
+    """Drop the videos that a version 1 receipt cannot distinguish: it stores 16 bits per video."""
     return list({fingerprint(video.id) & 0xFFFF: video for video in videos}.values())
 
 

@@ -29,14 +29,14 @@ from tests.events.test_stats_consumer import TENANT, World, batch
 from tests.events.test_stats_consumer_crashes import AFTER, BEFORE, DIE, work
 
 COPIES = st.lists(st.tuples(st.integers(0, 3), st.booleans(), st.booleans()), min_size=1, max_size=8)
-"""(Which batch, whether to let the roll-up run afterwards, in which version it is written) of each copy."""
+"""(batch number, whether the roll-up runs afterwards, format version) of each copy."""
 FIRST_COPIES = st.tuples(*[st.integers(0, 3)] * 4)
-"""Of each batch, which of its copies (or the last) is the one that the first delivery handed on: it says nothing."""
+"""For each batch, the index of the copy (or the last) that the first delivery published: it is not marked."""
 
 
 @pytest.fixture(autouse=True)
 def _no_secret_is_ever_logged() -> None:
-    """Replaces a look at the log that needs one app for the whole module."""
+    """Override the log check, which needs one app per module."""
 
 
 @pytest.fixture

@@ -26,13 +26,13 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 HERE = "https://app.example"
 ENDPOINTS: tuple[Endpoint, ...] = function_app.api.endpoints
 READABLE = {"cache-control", "content-length", "content-type"}
-"""What a page of another origin may always read."""
+"""Headers that a page of another origin can always read."""
 FOR_THE_BROWSER = {
     "content-encoding", "vary", "date", "server", "x-content-type-options", "access-control-allow-origin",
     "access-control-expose-headers", "content-security-policy", "referrer-policy", "cross-origin-opener-policy",
     "permissions-policy", "x-frame-options",
 }  # fmt: skip
-"""What a page has no use for."""
+"""Headers of no use to a page."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -67,7 +67,7 @@ async def client(app: App) -> AsyncIterator[Client]:
 
 
 def listed(value: str) -> list[str]:
-    """The parts of a header that is a list."""
+    """Return the parts of a list header."""
     return [part.strip().lower() for part in value.split(",")]
 
 
@@ -75,7 +75,7 @@ def listed(value: str) -> list[str]:
 
 
 def is_true(method: str, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
-    """Fail if a header or a part of one is there twice, or if one is missing or of the wrong kind."""
+    """Fail if a header or a part of one is repeated, or if one is missing or of the wrong kind."""
     names = Counter(name.lower() for name, _ in headers)
     assert [name for name, count in names.items() if count > 1] == []
     found = {name.lower(): value for name, value in headers}
@@ -170,7 +170,7 @@ async def test_each_path_has_its_content_type_also_in_a_304(client: Client, path
 
 
 class Watched(dict[str, str]):
-    """Request headers that note which of them are asked for by name."""
+    """Request headers that record which of them are read by name."""
 
     def __init__(self, headers: Mapping[str, str]) -> None:
         super().__init__({name.lower(): value for name, value in headers.items()})

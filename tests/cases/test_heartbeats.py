@@ -34,7 +34,7 @@ def heartbeat(app: App, video: str, position_ms: int, **fields: Any) -> dict[str
 
 
 async def figures(client: Client, video: str) -> dict[str, int]:
-    """What the video had today and yesterday, after everything is rolled up: a play may have begun before midnight."""
+    """Return a video's counts of today and yesterday after the roll-up: a play can have begun before midnight."""
     app = client.app
     await app.folded()
     await app.rolled_up()

@@ -35,7 +35,7 @@ async def client(app: App) -> Client:
 
 
 async def asked(client: Client, query: str) -> Answer:
-    """The feed for a query as it stands in the address, with nothing escaped anew."""
+    """Request the feed with a query string sent unchanged."""
     return await client.get(f"/v1/feed?{query}")
 
 

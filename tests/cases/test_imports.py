@@ -40,7 +40,7 @@ async def sent(editor: Editor, body: bytes, kind: str = "text/csv") -> Answer:
 
 
 async def imported(app: App, body: bytes, kind: str = "text/csv") -> tuple[Answer, dict[str, Any]]:
-    """The report, and the video v1 as it is read."""
+    """Return the report, and the video v1 as read back."""
     editor = await new_editor(app)
     return await sent(editor, body, kind), (await editor.get("videos/v1")).json
 

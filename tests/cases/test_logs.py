@@ -30,7 +30,7 @@ FIELDS = """
     events type videoId timestamp eventId feedRequestId sessionId sentAt id title tags playbackUrl mainTag status
     weights featureFlags name keyId publicKey scopes rules action match videoIds arms version rows csv columns viewer
 """.split()  # noqa: SIM905
-"""Fields of bodies, some of which each endpoint knows."""
+"""Body fields; each endpoint knows some of them."""
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def logged() -> Iterator[Everything]:
 
 
 taken: dict[str, Collector] = {}
-"""Where the app's own exporters send to, in this module."""
+"""Where the app's exporters send to in this module."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -58,7 +58,7 @@ async def app(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[App]:
 
 
 def bodies(mark: str) -> list[bytes]:
-    """Marked at every place of a body: fields, values, deep inside, and where there is no JSON at all."""
+    """Yield bodies with the mark at every place: fields, values, nested, and without JSON."""
     deep = {"a": [{mark: mark}, mark], "type": "video_view", "videoId": mark, "timestamp": mark, "eventId": mark}
     return [
         json.dumps({**dict.fromkeys(FIELDS, mark), mark: mark}).encode(),
@@ -71,7 +71,7 @@ def bodies(mark: str) -> list[bytes]:
 
 
 async def send_everywhere(app: App, client: Client, keys: list[str], mark: str) -> list[tuple[int, bytes]]:
-    """The mark in path, query, headers and body of every endpoint."""
+    """Send the mark in path, query, headers and body of every endpoint."""
     answers = []
     async with aiohttp.ClientSession() as http:
 
@@ -97,7 +97,7 @@ async def send_everywhere(app: App, client: Client, keys: list[str], mark: str) 
 
 
 def error_ids(answers: list[tuple[int, bytes]]) -> list[str]:
-    """Those of every 500 and 503; `/ready` has none."""
+    """Return the error id of every 500 and 503; `/ready` has none."""
     found = [json.loads(body).get("errorId") for status, body in answers if status in (500, 503)]
     return [id for id in found if id is not None]
 

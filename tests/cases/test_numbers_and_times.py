@@ -30,7 +30,7 @@ def event(at: Any, **fields: Any) -> dict[str, Any]:
 
 
 async def sent(app: App, *events: dict[str, Any], **batch: Any) -> list[str]:
-    """The code of every event, "" where it was accepted."""
+    """Return the code of every event, "" for accepted ones."""
     client = await app.tenant()
     answer = await client.post_raw(json.dumps({"events": events, **batch}).encode())
     assert answer.status == 202, answer.json

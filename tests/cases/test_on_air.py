@@ -41,12 +41,12 @@ class NoCatalogs:
 
 
 async def nothing(tenant_id: str) -> None:
-    """Nothing has to be refreshed."""
+    """Stands for a refresh that has nothing to do."""
 
 
 @dataclass
 class Tables:
-    """The CMS of one tenant over a store in memory, and what a strict reading of the promise allows."""
+    """The CMS of one tenant over a store in memory, and the statuses that the promise allows."""
 
     now: float = 1_790_000_000.0
     may_be_on_air: dict[str, bool] = field(default_factory=dict)
@@ -63,7 +63,7 @@ class Tables:
         self.imports = Importer(JobParts(*parts))
 
     async def call(self, api: Any, name: str, body: Any = None, etag: str = "", **path: str) -> Any:
-        """Call an endpoint's own function; the body of its answer, None when it was refused."""
+        """Call an endpoint's function; return the response body, None when refused."""
         headers = {"Content-Type": "application/json", **({"If-Match": f'"{etag}"'} if etag else {})}
         sent = b"" if body is None else orjson.dumps(body)
         request = func.HttpRequest("POST", "/", headers=headers, route_params=path, body=sent)
@@ -138,7 +138,7 @@ async def write(tables: Tables, kept: list[Any], step: str, id: str, fields: dic
 
 
 def allow(tables: Tables, step: str, id: str, fields: dict[str, Any], was: dict[str, Any] | None) -> None:
-    """What the step allows: the promise in a few lines, without a look at how it is kept."""
+    """Record what the step may change: the promise in a few lines, independent of the implementation."""
     sent = fields.get("status")
     if step == "create" and was is None:
         tables.down[id], tables.may_be_on_air[id] = sent == "taken_down", sent in (None, "active")

@@ -37,7 +37,7 @@ PATIENCE = Settings().fold_patience_seconds
 
 @pytest.fixture(autouse=True)
 def _no_secret_is_ever_logged() -> None:
-    """Replaces a look at the log that needs one app for the whole module."""
+    """Override the log check, which needs one app per module."""
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ async def world(tmp_path: Path) -> World:
 
 
 class Pauses(list[float]):
-    """What would have been slept, by a clock that moves by it."""
+    """Records pauses instead of sleeping, and advances the clock by them."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         super().__init__()
@@ -71,7 +71,8 @@ class Pauses(list[float]):
 async def test_expired_item_not_yet_purged_returns_the_message_in_time(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Create answers 409 and a read finds nothing: the fold pauses longer and longer, ends, and succeeds afterwards."""
+    """A create answers 409 and a read finds nothing: the fold pauses longer and longer, gives up, and succeeds
+    later."""
     pauses = Pauses(monkeypatch)
     write, refused = world.documents.inner.write, True
 
@@ -100,7 +101,7 @@ def test_first_pause_grows_with_the_age_of_the_batch() -> None:
 
 
 def test_three_days_of_outage_use_up_no_message() -> None:
-    """By the time a fold waits in one delivery, and by the time a session of the roll-up is left alone."""
+    """Because a fold waits within one delivery, and a session of the roll-up is left alone."""
     assert MESSAGE_TTL_SECONDS / PATIENCE < MAX_DELIVERIES
     assert MESSAGE_TTL_SECONDS / (parked_sessions.LONGEST_PAUSE_SECONDS / 2) < MAX_DELIVERIES
 
@@ -122,7 +123,7 @@ def test_session_that_keeps_failing_is_left_alone_longer_each_time() -> None:
 
 
 class OneBadBlob:
-    """Blobs of one tenant's archive fail as long as `error` is set."""
+    """Makes blobs of one tenant's archive fail as long as `error` is set."""
 
     def __init__(self, inner: Any, error: Exception) -> None:
         self._inner = inner
@@ -164,7 +165,7 @@ async def test_refused_blob_parks_its_session_and_no_other_tenants(
 
 
 async def test_existing_immutable_blob_counts_as_archived(world: World) -> None:
-    """The answer to its write was lost, and a policy forbids to write it again."""
+    """The response to its write was lost, and a policy forbids writing it again."""
     world.send(batch(1))
     inner = world.services.blobs
 

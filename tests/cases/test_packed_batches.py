@@ -19,11 +19,11 @@ USERS = 12
 
 @pytest.fixture(autouse=True)
 def _no_secret_is_ever_logged() -> None:
-    """Replaces a look at the log that needs one app for the whole module."""
+    """Override the log check, which needs one app per module."""
 
 
 class Watched:
-    """The bus, with what was published, and whether its confirmations get lost."""
+    """Records what is published on a bus, and can lose confirmations."""
 
     def __init__(self, inner: Any) -> None:
         self.inner = inner
@@ -40,7 +40,7 @@ class Watched:
         return getattr(self.inner, name)
 
     def batches(self, to: str) -> list[list[str]]:
-        """The ids of the batches in each message to a subscription."""
+        """Return the batch ids of each message to a subscription."""
         return [[each.id for each in decode(message.body)] for message in self.sent if message.to == to]
 
 
@@ -111,7 +111,7 @@ async def test_publish_time_includes_the_wait_for_other_batches(tmp_path: Path) 
 
 
 async def test_batches_without_consent_are_sent_alone_under_their_own_id(tmp_path: Path) -> None:
-    """No marker would know them in another message."""
+    """No marker would recognize them in another message."""
     async with packing_app(tmp_path) as (app, bus):
         clients = await users_of(app)
         event = like(app)

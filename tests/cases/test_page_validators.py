@@ -21,7 +21,7 @@ HOUR = 3_600.0
 
 
 async def unchanged(client: Client, page: Answer, **query: Any) -> Answer:
-    """Ask again as a client that has the page."""
+    """Revalidate a page as a client that has it."""
     return await client.feed({"If-None-Match": page.headers["Etag"]}, **query)
 
 

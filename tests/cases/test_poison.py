@@ -45,7 +45,7 @@ ODD_FIELDS: list[tuple[int, Any]] = [
     (0, -1), (0, True), (0, 999), (1, "a/b"), (1, ""), (1, None), (2, "soon"), (2, -1), (2, 1e300), (3, 2**40),
     (4, "abc"), (4, -1.0), (4, 1e300), (4, True), (4, [1]), (5, "first"), (5, 1.5), (6, 1), (6, -1), (6, "0"),
 ]  # fmt: skip
-"""Place in a row of `encode`, and a value that decodes as JSON and is none of ours."""
+"""Position in a row of `encode`, and a value that decodes as JSON but is invalid there."""
 
 
 @pytest_asyncio.fixture(loop_scope="function")
@@ -56,11 +56,11 @@ async def app(tmp_path: Path) -> AsyncIterator[App]:
 
 @pytest.fixture(autouse=True)
 def _no_secret_is_ever_logged() -> None:
-    """Replaces a look at the log that needs one app for the whole module."""
+    """Override the log check, which needs one app per module."""
 
 
 def odd(place: int, value: Any) -> bytes:
-    """A batch one field of which has an odd value."""
+    """A batch with an invalid value in one field."""
     raw = orjson.loads(encode(batch(77)))
     raw["events"][0][place] = value
     return orjson.dumps(raw)
@@ -112,7 +112,7 @@ async def test_unreadable_message_of_a_session_is_dead_lettered_and_the_rest_cou
 
 
 class Defect:
-    """`stat_events` of the roll-up that fails for the batches named, or for any number of them above `most`."""
+    """Makes `stat_events` of the roll-up fail for the batches named, or for any number of them above `most`."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *names: str, most: int = 1_000) -> None:
         self.names, self.most = set(names), most
@@ -128,7 +128,7 @@ class Defect:
 async def test_batch_that_fails_alone_is_dead_lettered_from_its_session(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An error that nobody foresaw: each batch is tried alone, the one at fault goes, the others count once."""
+    """On an unexpected error each batch is tried alone; the one at fault is dead-lettered, the others count once."""
     world = World(tmp_path)
     await world.prepare()
     for number in range(1, 6):
@@ -147,7 +147,7 @@ async def test_batch_that_fails_alone_is_dead_lettered_from_its_session(
 async def test_batches_that_fail_only_together_stay_on_the_bus_for_a_later_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody's batch is at fault, so none is set aside: the session is parked until it works."""
+    """No batch is at fault, so none is dead-lettered: the session waits until it works."""
     world = World(tmp_path)
     await world.prepare()
     for number in range(1, 4):
@@ -164,7 +164,8 @@ async def test_batches_that_fail_only_together_stay_on_the_bus_for_a_later_run(
 
 
 async def test_batch_that_cannot_be_folded_is_dead_lettered_with_a_reason(tmp_path: Path) -> None:
-    """The store refuses one user's document for good, or the work on it fails: it does not come again for days."""
+    """The store refuses one user's document permanently, or processing it fails: the batch is not redelivered for
+    days."""
     for defect, reason in ((StoreRefused("too large"), "refused"), (ZeroDivisionError(), "failed")):
         world = World(tmp_path)
         await world.prepare()
@@ -224,7 +225,7 @@ FOREIGN: list[dict[str, Any]] = [
     {"sequence_body": [[1, "two"], [3]]},
     {"data_body": [b""]},
 ]
-"""Bodies of messages as other programs may send them."""
+"""Message bodies of other programs."""
 
 
 async def _send(broker: Any, path: str, messages: list[Any]) -> None:
@@ -236,7 +237,7 @@ async def _send(broker: Any, path: str, messages: list[Any]) -> None:
 
 
 async def test_non_binary_bodies_are_received_as_unreadable_among_good_ones(broker: Any) -> None:
-    """A session of the roll-up, through the SDK: a value, a sequence, nothing at all, each between good messages."""
+    """A session of the roll-up, through the SDK: a value, a sequence and no body, each between good messages."""
     first, last = (ServiceBusMessage(encode(batch(1)), session_id=TENANT, message_id=id) for id in "az")
     foreign = [
         AmqpAnnotatedMessage(**body, properties={"group_id": TENANT, "message_id": f"foreign {number}"})

@@ -30,7 +30,7 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "model:": ("models", {"type": "linear", "version": "{}", "weights": {"quality": 1}}),
     "experiment:": ("experiments", {"id": "{}", "name": "Taste", "arms": ARMS}),
 }
-"""How one of each limited kind is made; `{}` stands for its name."""
+"""How to create one of each limited kind; `{}` stands for its name."""
 
 
 async def made(editor: Editor, prefix: str, name: str) -> Answer:
@@ -44,7 +44,7 @@ async def stored(app: App, tenant_id: str, prefix: str) -> list[Document]:
 
 
 async def filled(app: App, editor: Editor, prefix: str, count: int) -> None:
-    """As many as `count` of a kind, copied from one, as a release without a guard has left them."""
+    """Store `count` copies of a kind, as a release without a limit could have left them."""
     assert (await made(editor, prefix, "first")).status == 201
     (first,) = [each for each in await stored(app, editor.tenant_id, prefix) if each.body.get("name") != "Anna"][-1:]
     there = len(await stored(app, editor.tenant_id, prefix))

@@ -18,7 +18,7 @@ from tests.served_app import served
 
 
 class Asked:
-    """Readiness over two dependencies that count how often they are asked."""
+    """Readiness over two dependencies that count their calls."""
 
     def __init__(self) -> None:
         self.clock = MovableClock()

@@ -30,12 +30,12 @@ from tests.parts import stats_consumer
 
 @pytest.fixture(autouse=True)
 def _no_secret_is_ever_logged() -> None:
-    """Replaces a look at the log that needs one app for the whole module."""
+    """Override the log check, which needs one app per module."""
 
 
 @dataclass
 class OddTopic:
-    """Its sessions deliver by a plan: some messages in another order, some twice, some only to a later owner."""
+    """A topic whose sessions deliver by plan: some messages reordered, some twice, some only to a later owner."""
 
     inner: Any
     plan: random.Random = field(default_factory=lambda: random.Random(0))
@@ -186,7 +186,7 @@ def test_memory_of_a_shard_is_bounded() -> None:
 misfortune = st.tuples(
     st.integers(0, 4), st.sets(st.integers(1, 14), max_size=6), st.booleans(), st.integers(0, 30), st.integers()
 )
-"""Messages that arrive; numbers that are held back; whether some come twice; the step at which it dies; a seed."""
+"""Number of messages; delayed numbers; whether some repeat; the step of the crash; a seed."""
 
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 async def changed(editor: Editor, path: str, fields: dict[str, Any]) -> str:
-    """Change a document; the id of the change."""
+    """Change a document; return the id of the change."""
     answer = await editor.change("PATCH", path, fields, **{"X-Confirm-Maturity": "yes"})
     assert answer.status == 200, answer.json
     return await latest(editor)

@@ -65,7 +65,7 @@ def content(document: dict[str, Any]) -> dict[str, Any]:
 
 
 async def made(editor: Editor, plural: str, document: dict[str, Any]) -> tuple[str, list[dict[str, Any]]]:
-    """One of a kind; its path, and every way in which it can be read."""
+    """Create one of a kind; return its path and every way to read it."""
     if plural == "configuration":
         assert (await editor.change("PUT", plural, document, **{"X-Confirm-Maturity": "yes"})).status == 200
         return plural, [(await editor.get(plural)).json]

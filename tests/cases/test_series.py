@@ -36,7 +36,7 @@ async def series(client: Client, id: str = "garden", headers: dict[str, str] | N
 
 
 async def new_viewer(app: App, **configuration: Any) -> Viewer:
-    """Somebody with enough events for a personal feed."""
+    """A viewer with enough events for a personal feed."""
     viewer = await viewer_of(await app.tenant([*EPISODES, *make_videos(30)], **configuration))
     for number in (1, 2, 3):
         await viewer.tell("video_view", f"vid_fitness_{number}", watchTimeMs=25_000)

@@ -22,7 +22,7 @@ async def similar(client: Client, id: str, headers: dict[str, str] | None = None
 
 
 async def learn_together(client: Client, ids: Sequence[str]) -> None:
-    """Give the tenant the table of a night after which two people had watched these."""
+    """Store a nightly table in which two users watched these videos together."""
     catalog = await client.app.services.feed.catalogs.get(client.tenant_id)
     keys = np.array([key64(id) for id in ids] * 2, np.uint64)
     users = np.repeat(np.arange(2), len(ids))

@@ -32,7 +32,7 @@ def knows_pages(app: App) -> bool:
 
 
 def told(app: App, kind: str, video: str, count: int, receipt: str | None = None) -> list[dict[str, Any]]:
-    """Events of one type about one video, each at a time of its own."""
+    """Events of one type about one video, each with its own time."""
     watch = {"watchTimeMs": 30_000} if kind == "video_view" else {}
     quoted = {"feedRequestId": receipt} if receipt else {}
     return [{"type": kind, "videoId": video, "timestamp": app.now_ms(60) + n, **watch, **quoted} for n in range(count)]

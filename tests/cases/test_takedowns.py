@@ -169,7 +169,7 @@ async def test_taken_down_video_is_not_deleted_when_it_expires(app: App) -> None
 
 
 async def taken_down_earlier(app: App, *history: tuple[str | None, str]) -> Editor:
-    """`v1` as that release stored it; `history` are the statuses before and after each change, the oldest first."""
+    """Store `v1` as an older release did; `history` lists the statuses before and after each change, oldest first."""
     editor = await new_editor(app)
     kept = {"maturity_rating": "PG", "duration_seconds": 41.0}
     video = Video("v1", "Core", "https://cdn.example/v1.m3u8", "a", **kept).to_document()  # type: ignore[arg-type]

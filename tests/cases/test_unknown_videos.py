@@ -25,7 +25,7 @@ class Library:
         self.facts = VideoFacts(self.documents, self.clock.now)
 
     async def reads(self, *ids: str, tenant: str = "tenant") -> int:
-        """How many reads of the store it costs to look the ids up."""
+        """Return how many store reads it takes to look the ids up."""
         before = self.documents.reads
         await self.facts.get(tenant, ids)
         return self.documents.reads - before

@@ -25,7 +25,7 @@ async def several(client: Client, *ids: str, **query: Any) -> list[str]:
 
 
 async def assert_hidden(client: Client, id: str, **query: Any) -> None:
-    """Neither alone nor in a list, and answered as a video that does not exist."""
+    """Fail unless the video is 404 alone and missing from a list, like one that does not exist."""
     hidden, absent = await video(client, id, **query), await video(client, "vid_that_is_not_there", **query)
     assert (hidden.status, hidden.code) == (404, "video_not_found")
     bodies = [{**answer.json, "errorId": ""} for answer in (hidden, absent)]

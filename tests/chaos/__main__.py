@@ -169,7 +169,7 @@ class Stage:
 
     @property
     def lock_seconds(self) -> float:
-        """How long a message is locked: so short that what a dead process held comes again soon."""
+        """Return the message lock duration: short, so messages of a dead process are redelivered soon."""
         return (1.0 if self.small else 3.0) * (4.0 if self.azure else 1.0)
 
     def server(self, number: int) -> Server:
@@ -191,7 +191,7 @@ async def _set_up(services: App, tenants: list[World]) -> None:
 
 
 async def _traffic(stage: Stage, everybody: list[User], draw: random.Random) -> Counter[str]:
-    """Everything is sent until it was accepted, whatever befalls the servers meanwhile."""
+    """Send everything until it is accepted, while faults are injected."""
     small, http = stage.small, stage.http
     servers = [stage.server(number) for number in (1, 2)]
     write_faults(stage.faults, {})
@@ -233,7 +233,7 @@ async def _traffic(stage: Stage, everybody: list[User], draw: random.Random) -> 
 
 
 async def _drain(stage: Stage, services: App, tally: Counter[str]) -> bool:
-    """Whether the queues run empty once nothing goes wrong any more. Dead letters are counted."""
+    """Return whether the queues drain once faults have ended. Dead letters are counted."""
     write_faults(stage.faults, {})
     if stage.wire is not None:
         for name in () if stage.calm else FAULTY_SERVERS:  # when calm, what was ordered is used up first
@@ -321,7 +321,7 @@ async def _read_archive(services: App, tenants: list[World], tally: Counter[str]
 
 
 async def _counted_lines(services: App, world: World) -> list[CountedLine]:
-    """What the archive says that statistics count of a tenant. That it has each event once is compared besides."""
+    """Return the archive lines that statistics count for a tenant. Their uniqueness is compared separately."""
     found = []
     async for blob in services.blobs.list(ARCHIVE, f"{world.tenant.id}/"):
         content = await services.blobs.read(ARCHIVE, blob.name)
@@ -333,7 +333,7 @@ async def _counted_lines(services: App, world: World) -> list[CountedLine]:
 def _told(
     everybody: list[User], pseudonyms: dict[str, str], archived: Archived
 ) -> list[tuple[User, list[tuple[Sent, int]]]]:
-    """Each user's events with the time they count at: as sent, or, for a clock far ahead, as the archive has it."""
+    """Return each user's events with the time they count at: as sent, or for a clock far ahead as archived."""
     clamped = {(key[1], key[5]): key[4] for key in archived if key[5] is not None and key[5] % 1 == 0.5}
     return [
         (

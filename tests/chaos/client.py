@@ -17,12 +17,12 @@ ANSWER_SECONDS = 4.0
 FEED_SECONDS = 10.0
 GIVE_UP_AFTER = 400
 CUT_AFTER_SECONDS = 0.01
-"""What was sent arrives before the connection is gone; whether it was answered by then, nobody knows."""
+"""The data arrives before the connection closes; whether it was answered by then is unknown."""
 
 
 @dataclass
 class Batch:
-    """A body as it goes out, and the key that goes with it each time."""
+    """A request body, and the idempotency key sent with it each time."""
 
     events: list[Sent]
     body: bytes
@@ -31,7 +31,7 @@ class Batch:
 
 @dataclass
 class Client:
-    """Sends for users over `http` to whichever of `urls` it likes. `tally` counts what happened."""
+    """Sends for users over `http` to any of `urls`. `tally` counts outcomes."""
 
     urls: list[str]
     http: aiohttp.ClientSession
@@ -40,8 +40,8 @@ class Client:
     tally: Counter[str] = field(default_factory=Counter)
 
     async def send_all(self, user: User, draw: random.Random) -> None:
-        """Send every event of a user until each was in a batch that was answered 202; up to `think_seconds` pass
-        between two batches."""
+        """Send every event of a user until each was in a batch answered with 202; up to `think_seconds` pass between
+        batches."""
         if user.asks_for_a_feed:
             await self._ask_for_a_feed(user)
         pending = list(user.events)
@@ -105,7 +105,7 @@ class Client:
         raise RuntimeError("no feed was to be had")
 
     async def _post(self, user: User, batch: Batch, draw: random.Random) -> bool:
-        """One attempt; True when it was answered with 202."""
+        """Make one attempt; return True for a 202."""
         self.tally["batches posted"] += 1
         url = self.draw.choice(self.urls)
         headers = _headers(user)
@@ -147,7 +147,7 @@ def _headers(user: User) -> dict[str, str]:
 
 
 async def _cut_off(url: str, headers: dict[str, str], body: bytes, *, whole: bool) -> None:
-    """Hang up in the middle of a request, or after the whole of it, before the answer."""
+    """Disconnect in the middle of a request, or after it and before the response."""
     host, _, port = url.removeprefix("http://").partition(":")
     lines = [f"{name}: {value}" for name, value in headers.items()]
     head = "\r\n".join(["POST /v1/events/batch HTTP/1.1", f"Host: {host}", f"Content-Length: {len(body)}", *lines])

@@ -7,7 +7,7 @@ from typing import Any
 
 PAGE = "<html><body><h1>502 Bad Gateway</h1></body></html>"
 GARBAGE = "servicebus garbage frames"
-"""No fault of the broker's plan: the gate in front of it sends bytes that are no frame."""
+"""Stands for a fault of the proxy in front of the broker: it sends bytes that are no frame."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,17 +36,17 @@ from tests.chaos.traffic import FOLLOWS, Sent, User, World
 
 LikeCounts = {"like": 1.0, "share": 1.0, "save": 1.0, "unlike": -1.0, "unsave": -1.0}
 CLOSE = 2e-4
-"""Relative: counters are float32 and were rounded at every fold."""
+"""Relative tolerance: counters are float32 and rounded at every fold."""
 
 MAX_A_DAY = 12
-"""Events of one video that one user moves statistics by in a day."""
+"""Most events of one video that one user adds to statistics in a day."""
 
 Archived = Counter[tuple[Any, ...]]
 
 
 @dataclass(frozen=True, slots=True)
 class CountedLine:
-    """What a counted line of the archive adds to statistics."""
+    """One counted archive line as statistics add it."""
 
     user: str | None
     kind: str
@@ -63,14 +63,15 @@ class CountedLine:
 
     @property
     def counts_at_ms(self) -> int:
-        """A like or save of a served page counts after it was served, and what takes it back from then on."""
+        """Return when an event counts: for a like or save of a served page, and its withdrawal, not before the page
+        was served."""
         if self.served_ms is None or self.kind not in ("like", "unlike", "save", "unsave"):
             return self.at_ms
         return self.served_ms if self.kind in ("unlike", "unsave") else max(self.served_ms, self.at_ms)
 
 
 def line_key(tenant: str, user: str | None, line: Mapping[str, Any]) -> tuple[Any, ...]:
-    """What one archived line says."""
+    """Return the identifying fields of an archived line."""
     return (
         tenant, user, line["type"], line["videoId"], line["timestamp"], line["watchTimeMs"], line["rankPosition"],
         line["request"] is not None,
@@ -78,7 +79,7 @@ def line_key(tenant: str, user: str | None, line: Mapping[str, Any]) -> tuple[An
 
 
 def expected_line(user: User, pseudonym: str | None, event: Sent, at_ms: int) -> tuple[Any, ...]:
-    """The line an event must have in the archive."""
+    """Return the archive line an event must have."""
     about_none = event.kind in FOLLOWS
     return (
         user.world.tenant.id, pseudonym, event.kind, None if about_none else event.video, at_ms, event.watch_ms,
@@ -87,7 +88,7 @@ def expected_line(user: User, pseudonym: str | None, event: Sent, at_ms: int) ->
 
 
 def signal_differences(user: User, events: Iterable[tuple[Sent, int]], found: Signals | None) -> list[str]:
-    """Where a user's signals are not what the events (with the times they count at) make them."""
+    """List where a user's signals differ from the events (with the times they count at)."""
     told = list(events)
     if not user.consents:
         return [] if found is None else ["signals without consent"]
@@ -120,7 +121,7 @@ def signal_differences(user: User, events: Iterable[tuple[Sent, int]], found: Si
 
 
 def is_capped(found: Signals | None) -> bool:
-    """Whether a cap was reached: then counters are held to the stated bound."""
+    """Return whether a cap was reached: then counters are compared with the stated bound."""
     return found is not None and any(
         len(counters.keys) == cap
         for counters, cap in (
@@ -180,7 +181,7 @@ def _sums(user: User, told: list[tuple[Sent, int]], newest_minute: int) -> dict[
 
 
 def _watched(event: Sent | CountedLine, duration_seconds: float) -> float:
-    """The watch time that counts: three times the length, or a minute."""
+    """Return the counted watch time: at most three lengths, or a minute."""
     if event.kind != "video_view":
         return 0.0
     return min(event.watch_ms or 0.0, max(60.0, 3 * duration_seconds) * 1000)
@@ -229,7 +230,7 @@ def _newest(
 
 
 def _followed(told: list[tuple[Sent, int]]) -> list[tuple[int, int]]:
-    """What the last events about each creator left followed, by day."""
+    """Return the creators that the last events left followed, by day."""
     last: dict[str, tuple[int, bool]] = {}
     for event, at in told:
         if event.kind in FOLLOWS:
@@ -238,7 +239,7 @@ def _followed(told: list[tuple[Sent, int]]) -> list[tuple[int, int]]:
 
 
 def rule_differences(lines: Iterable[CountedLine], world: World) -> list[str]:
-    """Where more counts of a tenant than the rule allows: each user has at most one page, and a cap a day."""
+    """List counts of a tenant above the rule: each user adds at most one page, and a daily cap."""
     wrong = []
     once = Counter((line.user, line.served_ms, line.kind, line.video) for line in lines if line.user)
     a_day = Counter((line.user, line.video) for line in lines if line.user and line.kind not in ("unlike", "unsave"))
@@ -249,7 +250,7 @@ def rule_differences(lines: Iterable[CountedLine], world: World) -> list[str]:
 
 
 def stat_differences(table: StatsTable, lines: list[CountedLine], videos: Mapping[str, Any]) -> list[str]:
-    """Where a tenant's video counters, merged from its shards, are not what the counted lines make them."""
+    """List where a tenant's video counters, merged from its shards, differ from the counted lines."""
     told = [(line, line.counts_at_ms) for line in lines]
     wrong = []
     daily: dict[str, list[list[float]]] = defaultdict(lambda: [[0.0] * 4 for _ in range(DAILY_DAYS)])

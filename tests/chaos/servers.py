@@ -21,16 +21,16 @@ from tests.chaos.plans import GARBAGE, PLANS, Plan
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 180.0
-"""A first start compiles the ranking's loops, which takes a busy machine a while."""
+"""A first start compiles the ranking's loops, which takes long on a busy machine."""
 OPERATOR = {"X-Api-Key": "ops-key-of-the-fault-injection-run"}
 FAULTY_SERVERS = ("cosmos", "servicebus", "blob")
 BACKGROUND = {"cut_writes": 0.02, "cut_publishes": 0.02, "cut_blobs": 0.1}
-"""Shares of writes that are done and then reported as failed, all the time."""
+"""Share of writes that are applied and then reported as failed, throughout the run."""
 
 
 @dataclass
 class Server:
-    """One `python -m local`, started again on the same port whenever it was killed."""
+    """One `python -m local`, restarted on the same port whenever it was killed."""
 
     port: int
     settings: Mapping[str, str]
@@ -63,13 +63,13 @@ class Server:
             raise RuntimeError(f"the app did not start: see {self.log}")
 
     async def kill(self) -> None:
-        """As the machine would: without a word."""
+        """Kill the process without notice, as a machine failure would."""
         if self.process is not None and self.process.returncode is None:
             self.process.kill()
             await self.process.wait()
 
     async def freeze(self, seconds: float) -> None:
-        """Nothing runs for a while; then it goes on as if nothing had happened, its locks long gone."""
+        """Suspend the process for a while; it continues although its locks have expired."""
         if self.process is not None and self.process.returncode is None:
             self.process.send_signal(signal.SIGSTOP)
             await asyncio.sleep(seconds)
@@ -77,7 +77,7 @@ class Server:
                 self.process.send_signal(signal.SIGCONT)
 
     async def stop(self) -> int:
-        """Let it end in order; its exit code."""
+        """Stop it in order; return its exit code."""
         assert self.process is not None
         if self.process.returncode is None:
             self.process.send_signal(signal.SIGCONT)
@@ -93,7 +93,7 @@ def free_port() -> int:
 
 @dataclass
 class Wire:
-    """The test servers behind the Azure adapters, as a program of their own."""
+    """The test servers behind the Azure adapters, as a separate program."""
 
     control: str
     settings: dict[str, str]
@@ -119,14 +119,14 @@ class Wire:
             answer.raise_for_status()
 
     async def put(self, plan: Plan) -> None:
-        """Let a fault of a plan befall its server."""
+        """Inject a fault of a plan into its server."""
         if plan.fault:
             await self.post(f"faults/{plan.server}", plan.to_json())
         else:
             await self.post(f"garbage/{plan.server}", {})
 
     async def used(self) -> Counter[str]:
-        """How many requests met each fault of a plan."""
+        """Return how many requests met each fault of a plan."""
         found: Counter[str] = Counter()
         for server in FAULTY_SERVERS:
             async with self.http.get(f"{self.control}/used/{server}") as answer:
@@ -135,7 +135,7 @@ class Wire:
         return found
 
     async def clear(self, server: str) -> None:
-        """That server works again."""
+        """Clear the faults of that server."""
         async with self.http.delete(f"{self.control}/faults/{server}") as answer:
             answer.raise_for_status()
 
@@ -146,7 +146,7 @@ class Wire:
 
 @dataclass
 class Misfortune:
-    """What goes wrong while the traffic runs, drawn from `draw`; `tally` counts it."""
+    """Injects faults while the traffic runs, drawn from `draw`; `tally` counts them."""
 
     servers: list[Server]
     faults: Path
@@ -156,11 +156,11 @@ class Misfortune:
     wire: Wire | None = None
     plans: Sequence[Plan] = PLANS
     calm: bool = False
-    """Nothing but what services answer: no process is killed or frozen, no dependency goes down."""
+    """Only faults of service responses: no process is killed or frozen, no dependency goes down."""
     tally: Counter[str] = field(default_factory=Counter)
 
     async def befall(self) -> None:
-        """Until cancelled: every few seconds a kill or a freeze, and now and then a dependency that is down."""
+        """Kill or freeze a process every few seconds, and sometimes stop a dependency, until cancelled."""
         self.set_faults()
         outages = ("store_down", "blobs_down", "bus_down")
         turn, plans = 0, list[Plan]()
@@ -198,7 +198,7 @@ class Misfortune:
             self.tally[f"injected: {GARBAGE}"] += plan.name == GARBAGE
 
     async def _outage(self, what: str) -> None:
-        """A dependency is down for a while; one process dies in the middle of it."""
+        """Stop a dependency for a while; one process dies meanwhile."""
         self.tally[f"outages: {what.removesuffix('_down')}"] += 1
         wire_name = {"store_down": "cosmos", "bus_down": "servicebus"}.get(what, "")
         if self.wire is not None and wire_name:
@@ -226,7 +226,7 @@ def write_faults(path: Path, faults: Mapping[str, object]) -> None:
 
 
 async def keep_rolling_up(servers: list[Server], http: aiohttp.ClientSession, every: float) -> None:
-    """Have the roll-up run more often than its schedule says, here and there, side by side."""
+    """Run the roll-up more often than scheduled, in several processes at once."""
 
     async def run(server: Server) -> None:
         timeout = aiohttp.ClientTimeout(60)
@@ -249,7 +249,7 @@ async def keep_rolling_up(servers: list[Server], http: aiohttp.ClientSession, ev
 
 
 async def until_none(left: Callable[[], Awaitable[int]], seconds: float) -> bool:
-    """Whether nothing is left in the end; False when for so many seconds it did not become less."""
+    """Return whether the count reaches zero; False when it stopped falling for that many seconds."""
     loop = asyncio.get_running_loop()
     least, since = await left(), loop.time()
     while least:

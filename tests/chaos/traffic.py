@@ -12,16 +12,16 @@ from shared.domain.records import Tenant, Video
 
 MINUTE_MS, DAY_MS = 60_000, 86_400_000
 REPACK_UP_TO = 100
-"""Whoever has more events than the ring of identities holds re-sends batches as they were, and packs none again."""
+"""Users with more events than the ring of identities holds resend batches unchanged and never repack."""
 KINDS = ("impression", "video_view", "video_view", "video_view", "complete", "skip", "like", "share", "save")
 FOLLOWS = ("follow", "unfollow")
-"""Events about no video: what stands for their video is the creator that is followed."""
+"""Events without a video: the followed creator takes its place."""
 RARE_KINDS = ("unlike", "unsave", "not_interested", *FOLLOWS)
 
 
 @dataclass(frozen=True)
 class World:
-    """A tenant of the run. `counts_all` is whether events count for videos without a served feed."""
+    """A tenant of the run. `counts_all`: whether events count for videos without a served feed."""
 
     tenant: Tenant
     videos: dict[str, Video]
@@ -34,9 +34,8 @@ class World:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """One event as the client knows it. `at_ms` is None where the clock of the phone is so wrong that the server takes
-    its own time; such an event has a watch time nobody else has.
-    """
+    """One event as the client knows it. `at_ms` is None when the phone's clock is so wrong that the server uses its
+    own time; such an event has a unique watch time."""
 
     kind: str
     video: str
@@ -62,7 +61,7 @@ class Sent:
 
 @dataclass
 class User:
-    """One user on one device. `feed_request` is filled in by those who `ask_for_a_feed` first."""
+    """One user on one device. `ask_for_a_feed` fills in `feed_request`."""
 
     world: World
     hash: str
@@ -77,7 +76,7 @@ class User:
 
 
 def worlds(draw: random.Random) -> list[World]:
-    """Three tenants: one below every cap, one above them and spread over shards, one that trusts no anonymous event."""
+    """Three tenants: one below every cap, one above them and sharded, one that trusts no anonymous event."""
     few = _videos(120, categories=9, tags=7, creators=8, draw=draw)
     many = _videos(400, categories=32, tags=26, creators=20, draw=draw)
     return [
@@ -105,7 +104,7 @@ def _videos(count: int, categories: int, tags: int, creators: int, draw: random.
 
 
 def users(count: int, events: int, among: list[World], now: float, draw: random.Random) -> list[User]:
-    """So many users with at least so many events between them; one in a hundred has far more than the rest."""
+    """Generate so many users with at least so many events in total; one in a hundred has far more than the rest."""
     watch_times = _watch_times()
     made = []
     for number in range(count):
@@ -171,7 +170,7 @@ def _events(count: int, user: User, now: float, watch_times: Iterator[float], dr
 
 
 def _watch_times() -> Iterator[float]:
-    """Watch times that no other event has: they have a fraction."""
+    """Yield watch times that no other event has: they have a fraction."""
     number = 0
     while True:
         number += 1

@@ -25,7 +25,7 @@ RULE = {"name": "More fitness", "action": "boost", "multiplier": 3, "match": {"c
 
 @dataclass(frozen=True)
 class Editor:
-    """One key at the content room. `client` is the same tenant's app, as its viewers use it."""
+    """A client of the CMS with one key. `client` is the same tenant's app, as its viewers use it."""
 
     app: App
     client: Client
@@ -65,7 +65,7 @@ class Editor:
         return await self.post(f"{draft}/publish", body, {"If-Match": read.headers["Etag"]})
 
     async def seen(self) -> None:
-        """Let every cache in this process see what was written."""
+        """Refresh every cache of this process."""
         await self.app.services.tenants.refresh()
         await self.app.see_content()
 

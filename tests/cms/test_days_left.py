@@ -13,7 +13,7 @@ from cms.experiments.days_left import MOST_DAYS, days_left
 
 DAY = 86_400.0
 SMALL_ENOUGH = 2 * 1.959964 * math.log(1.05) / (1.959964 + 0.841621)
-"""The width of an interval, of logarithms, that finds 5 % in four of five cases."""
+"""Interval width, in logarithms, that detects 5 % in four of five cases."""
 
 
 def reported(*intervals: list[float] | None, days: float = 7) -> dict[str, Any]:
@@ -22,7 +22,7 @@ def reported(*intervals: list[float] | None, days: float = 7) -> dict[str, Any]:
 
 
 def around_zero(width: float) -> list[float]:
-    """An interval of this width on the scale of logarithms."""
+    """An interval of this width around zero, in logarithms."""
     return [math.expm1(-width / 2), math.expm1(width / 2)]
 
 

@@ -39,7 +39,7 @@ async def running(editor: Editor) -> list[str]:
 
 
 async def meanwhile(editor: Editor, slow: tuple[str, str], quick: tuple[str, str]) -> tuple[Answer, Answer]:
-    """Two calls by method and path: the quick one runs whole between all that the slow one reads and its write."""
+    """Run two calls: the quick one runs whole between the reads of the slow one and its write."""
     answers: list[Answer] = []
 
     async def other() -> None:

@@ -106,7 +106,7 @@ ARMS = [{"name": "now", "percent": 50}, {"name": "more", "percent": 50, "weights
 async def test_experiment_runs_only_in_the_feeds_it_names(
     app: App, feeds: list[str] | None, home: bool, kitchen: bool
 ) -> None:
-    """Where it runs, an arm's weights lie over those of the feed."""
+    """There an arm's weights override those of the feed."""
     editor = await with_two_categories(app)
     await editor.post("feeds", {"id": "kitchen", **KITCHEN, "weights": {"recency": 0.5}})
     named = {} if feeds is None else {"feeds": feeds}

@@ -38,7 +38,7 @@ DAY = 86_400
 
 
 def past(client: Client, count: int, *, first_ago: float = 2 * DAY, step: float = 3_000.0, **fields: Any) -> list[Any]:
-    """Views of a second each, one every 50 minutes, going back from two days ago."""
+    """Views of a second each, one every 50 minutes, back from two days ago."""
     return [
         {
             "user": client.user,
@@ -66,7 +66,7 @@ async def sent(editor: Editor, rows: list[Any]) -> Answer:
 
 
 async def worked_off(editor: Editor, answer: Answer) -> dict[str, Any]:
-    """The job after the worker has run."""
+    """Return the job after the worker has run."""
     assert answer.status == 202, answer.json
     await editor.app.services.tenants.refresh()
     job: dict[str, Any] = {}
@@ -109,7 +109,7 @@ async def blobs(client: Client, container: str) -> dict[str, list[dict[str, Any]
 
 
 async def sampled(client: Client) -> list[dict[str, Any]]:
-    """Every line of history in the sample."""
+    """Return every past event in the sample."""
     return [line for name, of in (await blobs(client, SAMPLES)).items() if "/history-" in name for line in of]
 
 
@@ -139,7 +139,7 @@ async def test_batch_and_past_events_repeated_count_once(app: App) -> None:
 
 
 async def test_past_events_already_sent_by_the_app_count_once(app: App) -> None:
-    """Also before it is archived: the ring of accepted events is asked too."""
+    """Also before the archive has them: the ring of accepted events is checked too."""
     editor = await new_editor(app, make_videos(20))
     client = editor.client
     batch = live(client, 20)
@@ -362,7 +362,7 @@ async def test_nightly_tables_learn_from_past_events(app: App) -> None:
 
 
 async def test_first_night_learns_from_past_events(app: App) -> None:
-    """Shown and watched, day by day, by users who have sent nothing yet."""
+    """Impressions and views, day by day, by users who have sent no live event."""
     editor = await new_editor(app, make_videos(30))
     midnight = app.clock.now() // DAY * DAY
     rows = []
@@ -416,7 +416,7 @@ async def test_response_has_a_count_for_every_outcome() -> None:
 
 
 async def test_jobs_of_one_tenant_run_in_queue_order(app: App) -> None:
-    """So the second knows what the first has written."""
+    """So the second job finds what the first has written."""
     editor = await new_editor(app, make_videos(20))
     rows = past(editor.client, 40)
     answers = []

@@ -38,7 +38,7 @@ async def stored(editor: Editor) -> dict[str, dict[str, Any]]:
 
 
 def new_worker(app: App) -> Importer:
-    """A worker as another process would have it."""
+    """A worker as in another process."""
     services = app.services
     return Importer(
         JobParts(
@@ -198,7 +198,7 @@ async def test_edit_during_an_import_is_not_lost(app: App) -> None:
 
 
 async def test_catalog_load_ignores_other_documents_of_the_partition(app: App) -> None:
-    """What else lies in the videos' partition (audit entries, progress) sorts after them and is not read."""
+    """Other documents of the partition (audit entries, progress) sort after the videos and are not read."""
     editor = await new_editor(app)
     await editor.post("imports", {"videos": rows(450)})
     for n in range(3):

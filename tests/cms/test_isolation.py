@@ -19,7 +19,7 @@ from tests.served_app import Answer, App, make_video, served
 Call = tuple[str, str, Any, dict[str, str]]
 World = tuple[asyncio.Runner, App, Editor]
 MARK = "onlyofb"
-"""In every name and text of tenant B, and in nothing that A ever sends."""
+"""Contained in every name and text of tenant B, and in nothing that A ever sends."""
 OPS_OF_OURS = "ops-key-of-tenant-a-0123456789"
 ARMS = [{"name": "a", "percent": 10}, {"name": "b", "percent": 10, "weights": {"quality": 1}}]
 
@@ -108,7 +108,7 @@ def outcome(answer: Answer) -> tuple[int, str | None]:
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """An app that only runs while a sequence of calls does, so that nothing disturbs how sequences are drawn."""
+    """An app that runs only during a sequence of calls, so that generating sequences stays undisturbed."""
     stack = AsyncExitStack()
     with asyncio.Runner() as runner:
         app = runner.run(stack.enter_async_context(served(tmp_path_factory.mktemp("isolated"))))
@@ -126,7 +126,7 @@ def test_no_sequence_of_calls_with_one_tenants_keys_reaches_another_tenant(
 
 
 async def attempt(app: App, other: Editor, calls: list[Call], as_ops: bool) -> None:
-    """Make the calls as a tenant of our own; then as ourselves at the other's door, and at nobody's."""
+    """Make the calls as tenant A; then with A's keys and B's tenant id, and with an unknown tenant."""
     own = await new_editor(app, [make_video("mine")])
     await app.save_key(own.tenant_id, OPS_OF_OURS, "ops", "cms", name="our own ops")
     editor = own.with_key(OPS_OF_OURS) if as_ops else own

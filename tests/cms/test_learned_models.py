@@ -42,7 +42,7 @@ def version(name: str = "night-1", **fields: Any) -> dict[str, Any]:
 
 
 async def learned(app: App, auto: AutoModel = AUTO, **configuration: Any) -> Editor:
-    """A tenant with a state of its own and the versions it names, and a user who has watched."""
+    """A tenant with a learning state and its versions, and a user who has watched videos."""
     configuration = {"feature_flags": {"exploration": False}, "count_anonymous_events": True, **configuration}
     editor = await new_editor(app, make_videos(30), **configuration)
     await store(editor, auto, version(), version("night-2", popularityWeights={"demand_7d": 1.0}))
@@ -70,7 +70,7 @@ def somebody(editor: Editor, held_out: bool) -> Client:
 
 
 async def known(editor: Editor, held_out: bool) -> Editor:
-    """The same tenant with a user about whom enough is known."""
+    """The same tenant with a user who has enough history."""
     other = replace(editor, client=somebody(editor, held_out))
     await watched(other)
     return other

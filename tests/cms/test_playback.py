@@ -11,7 +11,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 async def play(editor: Editor, *kinds: str, page: int = 5) -> list[str]:
-    """A new viewer gets a page and reports each of its videos once a kind, the first one's failure too."""
+    """A new viewer gets a page and reports each kind for each of its videos, with a failure for the first."""
     viewer = editor.client.as_user()
     served = (await viewer.feed(limit=page)).json
     ids = sorted(item["videoId"] for item in served["items"])

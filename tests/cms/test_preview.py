@@ -15,7 +15,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 async def watched(editor: Editor, category: str = "fitness", count: int = 6) -> None:
-    """The client's user has watched some of a category."""
+    """Let the client's user watch a category."""
     events = [
         {
             "type": "video_view",
@@ -54,7 +54,7 @@ async def test_preview_of_a_new_user_is_the_popular_feed(app: App) -> None:
 
 
 def undecayed(signals: dict[str, Any]) -> dict[str, Any]:
-    """What is stored about a user, without the figures that fade between two looks."""
+    """Return a user's stored data without the values that decay between two reads."""
     return {name: value for name, value in signals.items() if not name.startswith("categoryStats")}
 
 

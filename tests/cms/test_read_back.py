@@ -26,7 +26,7 @@ RESOURCES: dict[str, dict[str, Any]] = {
     },
     "experiments": {"name": "Taste", "arms": ARMS},
 }
-"""What there are lists of → one of it."""
+"""Listed resources → one document of each."""
 
 
 @pytest.mark.parametrize("plural", RESOURCES)

@@ -24,7 +24,7 @@ CALLS_WITHOUT_A_SCREEN = {
 FIELDS_WITHOUT_A_SCREEN = {
     "preview.withoutRules": "a rule is tried as it would be, and switched off or on by one press",
 }
-"""By `resource.field`."""
+"""Keys are `resource.field`."""
 
 _CALL = re.compile(r'\b(?:call\("([A-Z]+)", |(get|post|createNamed|recently)\()([`"])(.+?)\3')
 _METHODS = {"get": "GET", "post": "POST", "createNamed": "POST", "recently": "GET"}
@@ -42,13 +42,13 @@ def files() -> Mapping[str, str]:
 
 
 def as_call(method: str, path: str) -> str:
-    """`PATCH videos/{}`, without the names of parameters, their values and the query."""
+    """Return `PATCH videos/{}`: a call without parameter names, values and query."""
     bare = re.sub(r"\$?\{[^{}]*(\{[^{}]*\}[^{}]*)*\}", "{}", path.removeprefix("/v1/cms/"))
     return f"{method} {bare.partition('?')[0]}"
 
 
 def calls_of(text: str) -> set[str]:
-    """The calls that a module makes; `${x ? "a" : "b"}` in a path stands for both."""
+    """Return the calls of a module; `${x ? "a" : "b"}` in a path stands for both."""
     return {
         as_call(method or _METHODS[name], _CHOICE.sub(rf"\{one}", path))
         for method, name, _, path in _CALL.findall(text)
@@ -58,7 +58,7 @@ def calls_of(text: str) -> set[str]:
 
 
 def operations() -> dict[str, dict[str, Any]]:
-    """The document's calls of the CMS."""
+    """Return the document's CMS calls."""
     return {
         as_call(method.upper(), path): operation
         for path, methods in document["paths"].items()
@@ -68,7 +68,7 @@ def operations() -> dict[str, dict[str, Any]]:
 
 
 def body_fields(schema: dict[str, Any]) -> Iterator[str]:
-    """The names of all fields of a body, at any depth."""
+    """Return the names of all fields of a body, at any depth."""
     if "$ref" in schema:
         yield from body_fields(document["components"]["schemas"][schema["$ref"].rpartition("/")[2]])
     for name, inner in schema.get("properties", {}).items():
@@ -83,7 +83,7 @@ def body_fields(schema: dict[str, Any]) -> Iterator[str]:
 
 
 def fields() -> set[str]:
-    """`videos.title`: every field of every body, by the first part of its path."""
+    """Return every field of every body by the first part of its path: `videos.title`."""
     return {
         f"{call.split()[1].partition('/')[0]}.{field}"
         for call, operation in operations().items()
@@ -93,14 +93,14 @@ def fields() -> set[str]:
 
 
 def names_at(resource: str) -> set[str]:
-    """Every word of the modules that call a resource, and of the modules that those import."""
+    """Return every word of the modules that call a resource, and of the modules they import."""
     own = {name for name, text in files().items() if any(f" {resource}" in call for call in calls_of(text))}
     also = {imported for name in own for imported in _IMPORT.findall(files()[name])}
     return {word for name in own | also - _SHARED for word in re.findall(r"\w+", files()[name])}
 
 
 def made_calls() -> set[str]:
-    """The calls of all modules; a value that is written out, such as `values/series`, stands for its parameter."""
+    """Return the calls of all modules; a literal value, such as `values/series`, stands for its parameter."""
     patterns = {re.escape(call).replace(r"\{\}", "[^/]+"): call for call in operations()}
 
     def documented(call: str) -> str:

@@ -25,7 +25,7 @@ async def listed(editor: Editor, **query: Any) -> list[str]:
 
 
 async def everything(editor: Editor, **query: Any) -> tuple[list[str], set[int]]:
-    """The ids of every page, and the totals that the pages told."""
+    """Return the ids of every page, and the totals that the pages report."""
     ids, totals, cursor = [], set(), ""
     while cursor is not None:
         page = (await editor.get("videos", **query, cursor=cursor)).json

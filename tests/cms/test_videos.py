@@ -13,7 +13,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 async def takedown_after_an_edit(editor: Editor, headers: dict[str, str] | None = None) -> Answer:
-    """Take `vid_a` down while somebody else saves it between the read and the write."""
+    """Take `vid_a` down while another editor saves it between the read and the write."""
 
     async def edit() -> None:
         assert (await editor.change("PATCH", "videos/vid_a", {"title": "Edited"})).status == 200

@@ -66,12 +66,12 @@ class MovableClock:
 
 
 FEW_DELIVERIES = 10
-"""As many as the bus of a rig makes before it gives a message up: that it does, shows sooner than with thousands."""
+"""Deliveries before a rig's bus gives a message up: few, so that it shows sooner."""
 
 
 @dataclass
 class Rig(Generic[Port]):
-    """A port under test, and the ways to press on it.
+    """A port under test, and the means to test it.
 
     `now` is the backend's idea of the time, `advance(seconds)` moves it. `quiet_seconds` is how long to wait before
     believing that nothing comes: 0 where an answer is immediate.
@@ -86,7 +86,7 @@ class Rig(Generic[Port]):
 
 @dataclass
 class FlagsRig:
-    """A flag source under test. After `put` or `break_it` returns, the next `load` sees what it did."""
+    """A flag source under test. After `put` or `break_it` returns, the next `load` sees the change."""
 
     port: FlagSource
     put: Callable[[list[dict[str, Any]]], Awaitable[None]]

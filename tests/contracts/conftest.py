@@ -16,7 +16,7 @@ from tests.emulators.hurried_loop import HurriedLoop
 
 
 def pytest_asyncio_loop_factories(item: pytest.Item) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """The Service Bus SDK sleeps a second at a time: the suites of the bus run on a loop that hurries."""
+    """Run the bus suites on a faster loop, because the Service Bus SDK sleeps a second at a time."""
     of_the_bus = item.path.name.startswith("test_bus")
     return {"hurried": HurriedLoop} if of_the_bus else {"plain": asyncio.new_event_loop}
 

@@ -81,7 +81,7 @@ async def bus(folder: Path) -> AsyncIterator[Rig[Bus]]:
 
 
 async def empty(port: Bus) -> None:
-    """Take away what earlier tests left."""
+    """Remove what earlier tests left."""
     receivers = [await port.receiver(SIGNALS)]
     receivers += [await port.receiver(subscription, dead_letters=True) for subscription in SUBSCRIPTIONS]
     while (session := await port.next_session(ROLLUP, 2.0)) is not None:

@@ -8,8 +8,8 @@ from shared.adapters.bus.port import SESSION_SUBSCRIPTIONS, Bus, OutgoingMessage
 from tests.contracts.backends import Rig
 
 PATIENCE = 60.0
-"""Seconds to wait for what must come: never spent by a bus that keeps its promise. The suites run on a loop that
-hurries, so a machine that is busy with other things may have no more than a tenth of them."""
+"""Seconds to wait for expected messages: not used up by a correct bus. The suites run on a faster loop, so a busy
+machine can have a tenth of them."""
 
 
 def message(id: str, session: str = "tenant_1") -> OutgoingMessage:
@@ -21,7 +21,7 @@ def ids(messages: Sequence[ReceivedMessage]) -> list[str]:
 
 
 async def take(receiver: Receiver, count: int) -> list[ReceivedMessage]:
-    """Exactly `count` messages, under lock."""
+    """Receive exactly `count` messages under lock."""
     taken: list[ReceivedMessage] = []
     while len(taken) < count:
         more = await receiver.receive(count - len(taken), PATIENCE)
@@ -31,15 +31,15 @@ async def take(receiver: Receiver, count: int) -> list[ReceivedMessage]:
 
 
 async def nothing(rig: Rig[Bus], receiver: Receiver) -> None:
-    """No message is to be had."""
+    """Fail if any message is available."""
     assert ids(await receiver.receive(10, rig.quiet_seconds)) == []
 
 
 async def drain(rig: Rig[Bus], subscription: str, count: int) -> list[ReceivedMessage]:
-    """The `count` messages that are free in a subscription, all of them completed, and proof that there is no more.
+    """Receive and complete the `count` free messages of a subscription, and check that there are no more.
 
-    Session by session where it has them. What must come is waited for with patience; a short wait ends only the
-    search for what must not come.
+    Drains session by session where there are sessions. Expected messages are awaited patiently; a short wait ends only
+    the check for unexpected ones.
     """
     taken: list[ReceivedMessage] = []
     if subscription in SESSION_SUBSCRIPTIONS:
@@ -58,7 +58,7 @@ async def drain(rig: Rig[Bus], subscription: str, count: int) -> list[ReceivedMe
 
 
 async def _complete_all(rig: Rig[Bus], receiver: Receiver, least: int) -> list[ReceivedMessage]:
-    """At least `least` messages, and whatever else is there."""
+    """Complete at least `least` messages, and any others available."""
     taken: list[ReceivedMessage] = []
     while True:
         batch = await receiver.receive(10, PATIENCE if len(taken) < least else rig.quiet_seconds)

@@ -17,7 +17,7 @@ async def publish(rig: Rig[Bus], session: str, *names: str) -> None:
 
 
 async def own(client: Bus) -> Receiver:
-    """A session, which must be there."""
+    """Own a session, which must exist."""
     session = await client.next_session(ROLLUP, PATIENCE)
     assert session is not None
     return session
@@ -86,7 +86,7 @@ async def test_waiting_for_a_session_ends_when_one_gets_a_message(bus: Rig[Bus])
 
 
 async def test_every_session_is_served_however_busy_another_is(bus: Rig[Bus]) -> None:
-    """The busy one is drained one message at a time, and is never empty."""
+    """The busy one is drained one message at a time and is never empty."""
     for n in range(5):
         await publish(bus, f"quiet_{n}", f"q{n}")
     turns: list[str | None] = []

@@ -29,7 +29,7 @@ async def write(store: DocumentStore, id: str, partition: str = "t1", **fields: 
 
 
 async def follow(store: DocumentStore, since: str | None, limit: int = 500) -> tuple[list[Document], str]:
-    """Every change up to the end, and the token there. A quiet container has an end, so calls are counted."""
+    """Return every change up to the end, and the token there. An idle container has an end, so calls are counted."""
     found: list[Document] = []
     token = since
     for _ in range(200):
@@ -43,7 +43,7 @@ async def follow(store: DocumentStore, since: str | None, limit: int = 500) -> t
 
 
 def latest(found: list[Document]) -> dict[tuple[str, str], Document]:
-    """The last appearance of each item: a store may show one again."""
+    """Return the last appearance of each item: a store can return one twice."""
     return {(document.partition, document.id): document for document in found}
 
 

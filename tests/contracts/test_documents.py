@@ -34,14 +34,14 @@ async def read(rig: Documents, id: str, partition: str = "t1") -> Document | Non
 
 
 async def written(rig: Documents, id: str, partition: str = "t1", **fields: Any) -> str:
-    """Write an item whatever was there; its etag."""
+    """Write an item unconditionally; return its etag."""
     (etag,) = await rig.port.write(VIDEOS, partition, [Upsert({"id": id, **fields})])
     assert etag is not None
     return etag
 
 
 async def refused(rig: Documents, *operations: Operation, partition: str = "t1") -> dict[int, Failure]:
-    """The failures of a batch that must be refused."""
+    """Return the failures of a batch that must be refused."""
     with pytest.raises(WriteRejected) as rejected:
         await rig.port.write(VIDEOS, partition, operations)
     return rejected.value.failures

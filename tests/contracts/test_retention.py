@@ -35,7 +35,7 @@ class World:
         self._number = 0
 
     async def send(self, kind: str = "like", video: str = "v1") -> str:
-        """An event of this moment, folded at once; the id of its batch."""
+        """Accept and fold an event with the current time; return the id of its batch."""
         self._number += 1
         now = self.rig.now()
         event = Event(kind, video, int(now * 1000), fingerprint(f"{self._number}"))
@@ -48,7 +48,7 @@ class World:
         return from_document(found.body) if found else None
 
     async def kept(self) -> set[str]:
-        """Ids of everything in the user's partition."""
+        """Return the ids of everything in the user's partition."""
         return {document.id for document in await query_all(self.rig.port, USER_ACTIVITY, USER)}
 
     async def days_pass(self, days: float) -> None:

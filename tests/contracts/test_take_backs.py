@@ -26,12 +26,12 @@ NIGHT = "2026-11-28"
 
 
 def watched(seconds: float) -> WatchedDay:
-    """2,000 users of a day, who all watched about so long."""
+    """2,000 users of a day, all with about this watch time."""
     return WatchedDay(2_000, 2_000 * seconds, 2_000 * 1.1 * seconds**2)
 
 
 def state(less: float, personal: str | None = "night-1") -> AutoModel:
-    """A state whose model's users watch that much less than the holdout."""
+    """A learning state whose model's users watch that much less than the holdout."""
     auto = AutoModel(NIGHT, "night-1", personal, "night-1", "it won on the newest day", {"lift": [0.1, 0.0, 0.2]})
     for day in range(22, 29):
         figures = HoldoutDay(watched(600.0 * (1.0 - less)), watched(600.0))
@@ -41,7 +41,7 @@ def state(less: float, personal: str | None = "night-1") -> AutoModel:
 
 @dataclass
 class Night:
-    """The job over a store, with the directory that it reads."""
+    """The job over a store, with the directory it reads."""
 
     documents: FaultyDocuments
     telemetry: Telemetry

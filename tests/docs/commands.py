@@ -24,7 +24,7 @@ from tests.docs.pages import ROOT, Block, Place, pages
 
 PYTHONS = ("python", "python3", ".venv/bin/python")
 OTHERS = {"sleep", "printf", "seq", "ruff", "mypy", "npx", "gh", "git"}
-"""Programs that are nobody's promise."""
+"""Programs of others, which are not checked."""
 _BEGINNING = re.compile(
     r"(?:\w+=\S+ )*(?:make|python3?|\.venv/bin/\w+|pip|az|docker|npm|curl|git|npx|ruff|mypy)(?: |$)"
 )
@@ -43,7 +43,7 @@ class Command:
 
 
 def shown_commands() -> Iterator[Command]:
-    """All commands of all pages: in blocks, and in backticks within a sentence."""
+    """Yield all commands of all pages: in blocks, and in backticks within a sentence."""
     for page in pages().values():
         for block in page.blocks:
             if is_shell(block):
@@ -56,7 +56,7 @@ def shown_commands() -> Iterator[Command]:
 
 
 def is_shell(block: Block) -> bool:
-    """Whether a block holds commands to type."""
+    """Return whether a block holds commands to type."""
     first = block.text.lstrip().partition("\n")[0]
     return block.language in ("sh", "bash") or (not block.language and _BEGINNING.match(first) is not None)
 
@@ -96,7 +96,7 @@ def _without_assignments(words: list[str]) -> list[str]:
 
 
 def wrong_with(command: Command) -> str | None:
-    """What of a command is not there; None when all of it is, or when nobody here can know."""
+    """Return what a command names that does not exist; None when everything exists or cannot be checked."""
     program, *rest = command.words
     if ">" in rest:
         rest = rest[: rest.index(">")]
@@ -126,7 +126,7 @@ def _files(names: Iterator[str]) -> str | None:
 
 @cache
 def _makefile() -> tuple[frozenset[str], dict[str, str]]:
-    """Every target, and what each of ours does as text."""
+    """Return every target with its commands."""
     text = (ROOT / "Makefile").read_text(encoding="utf-8")
     variables = dict(re.findall(r"^(\w+) [:?]?= (.*)$", text, re.MULTILINE))
     for _ in range(3):
@@ -192,7 +192,7 @@ def _options(path: Path, name: str, arguments: list[str]) -> str | None:
 
 @cache
 def _help(name: str, *command: str) -> str:
-    """What a program of ours prints for `--help`, in this process. Only for programs that use argparse."""
+    """Return the `--help` output of one of our programs, run in this process. Only for programs that use argparse."""
     said, before = io.StringIO(), sys.argv
     sys.argv = [name, *command, "--help"]
     with (
@@ -213,7 +213,7 @@ def _help(name: str, *command: str) -> str:
 
 
 def _npm(words: list[str]) -> str | None:
-    """`npm --prefix FOLDER COMMAND`: the folder has a package, and the package has that command."""
+    """Check `npm --prefix FOLDER COMMAND`: the folder has a package, and the package has that command."""
     if words[:1] != ["--prefix"] or not (ROOT / words[1] / "package.json").exists():
         return "there is no package"
     package = json.loads((ROOT / words[1] / "package.json").read_text(encoding="utf-8"))
@@ -225,7 +225,7 @@ def _npm(words: list[str]) -> str | None:
 
 
 def _az(words: list[str]) -> str | None:
-    """What of ours a deployment names: its template, and the parameters of that."""
+    """Check the template and the parameters that a deployment names."""
     if "--template-file" not in words:
         return _files(word for word in words if word.startswith("infra/"))
     template = ROOT / words[words.index("--template-file") + 1]
@@ -248,7 +248,7 @@ def _curl(words: list[str]) -> str | None:
 
 
 def route_is_there(method: str, path: str) -> str | None:
-    """What is wrong with a route that a page names."""
+    """Return why a route named on a page does not exist; None when it does."""
     if path.startswith("/admin/functions/"):  # the local host's own, as the Functions host has it
         return None
     known = documented_path(method, re.sub(r"\{\w+\}|\$\w+", "x", path))

@@ -19,7 +19,7 @@ from tests.docs.pages import ROOT
 ANSWERS = ("feed", "events", "cms", "privacy", "stories", "media", "shared")
 PROGRAMS = ("local", "commands")
 MAKERS = {"Problem": (1, 2), "bad_request": (0, 1), "Fault": (1, 2), "fault": (1, 2), "unavailable": (None, 0)}
-"""What makes an error → where its code and its text stand among the arguments; None: the code is its name."""
+"""Function that creates an error → positions of its code and its text; None: the code is the function's name."""
 
 
 class ErrorText(NamedTuple):
@@ -31,19 +31,19 @@ class ErrorText(NamedTuple):
 
 
 def error_texts() -> list[ErrorText]:
-    """What the service answers, ordered by code, then text."""
+    """Return the error texts of the service, ordered by code, then text."""
     found = [each for package in ANSWERS for path in (ROOT / package).rglob("*.py") for each in _of(path)]
     return sorted(set(found))
 
 
 def program_texts() -> list[ErrorText]:
-    """What settings, programs and the local host refuse, ordered by file."""
+    """Return the error texts of settings, programs and the local host, ordered by file."""
     files = sorted(path for package in (*ANSWERS, *PROGRAMS) for path in (ROOT / package).rglob("*.py"))
     return [ErrorText("", each.text, each.file) for path in files for each in _settings(path)]
 
 
 def made_by(call: ast.Call, file: str) -> Iterator[ErrorText]:
-    """The texts of an error that a call makes; none where it makes no error, or gets its text from elsewhere."""
+    """Yield the texts of an error that a call creates; none where it creates no error, or its text is a variable."""
     maker = _name(call.func)
     if maker not in MAKERS:
         return
@@ -75,7 +75,7 @@ def _name(node: ast.expr) -> str:
 
 
 def _texts(node: ast.expr) -> Iterator[str]:
-    """The texts an argument can be; none where it is only a name."""
+    """Yield the texts an argument can be; none for a variable."""
     if isinstance(node, ast.IfExp):
         yield from _texts(node.body)
         yield from _texts(node.orelse)
@@ -96,7 +96,7 @@ def _words(node: ast.expr) -> str:
 
 
 def as_markdown() -> str:
-    """The page."""
+    """Return the page."""
     lines = [
         "# Error texts",
         "",

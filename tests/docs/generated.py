@@ -55,7 +55,7 @@ WHOLE: dict[str, Callable[[], str]] = {
     "docs/results.md": results.as_markdown,
     "docs/errors.md": error_texts.as_markdown,
 }
-"""Pages that are nothing but what the code says."""
+"""Pages that are generated whole."""
 
 PARTS: dict[tuple[str, str], Callable[[], str]] = {
     ("docs/api.md", "codes"): _codes,
@@ -68,11 +68,11 @@ PARTS: dict[tuple[str, str], Callable[[], str]] = {
     ("docs/decisions/0033-gateway-under-a-ddos-plan.md", "entry"): _entry,
     ("docs/operations.md", "requirements"): requirements_met.as_markdown,
 }
-"""Page and mark → what stands between `<!-- mark -->` and `<!-- /mark -->`."""
+"""Page and mark → the text between `<!-- mark -->` and `<!-- /mark -->`."""
 
 
 def with_part(text: str, mark: str, part: str) -> str:
-    """The text of a page with one part written anew. Raises `ValueError` when its marks are missing."""
+    """Return the text of a page with one part replaced. Raises `ValueError` when its marks are missing."""
     before, opened, rest = text.partition(f"<!-- {mark} -->\n")
     _, closed, after = rest.partition(f"<!-- /{mark} -->")
     if not opened or not closed:

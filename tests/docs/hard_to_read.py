@@ -23,7 +23,7 @@ OPENS_BADLY = re.compile(r"(?:What|Who|Whom|Whose|Whatever|Whoever|That|Is|Are|W
 
 
 class Hard(NamedTuple):
-    """`weight`: words of a long sentence; 30 for an opening; characters of a name less 50."""
+    """A hard-to-read text. `weight`: words of a long sentence; 30 for an opening; characters of a name less 50."""
 
     weight: int
     place: str
@@ -32,7 +32,7 @@ class Hard(NamedTuple):
 
 
 def sentences(text: str) -> Iterator[str]:
-    """The sentences of a docstring or comment; blocks that are indented, and lists, are left out."""
+    """Yield the sentences of a docstring or comment, without indented blocks and lists."""
     prose = re.sub(r"(?m)^(?: {4}|[-*|>]|\d\. ).*$", "", text)
     for paragraph in re.split(r"\n\s*\n", prose):
         flat = re.sub(r"\s+", " ", paragraph).strip()
@@ -40,7 +40,7 @@ def sentences(text: str) -> Iterator[str]:
 
 
 def hard_in(path: Path) -> Iterator[Hard]:
-    """What is hard to read in one file."""
+    """Yield the hard-to-read texts of one file."""
     source, name = path.read_text(encoding="utf-8"), path.relative_to(ROOT).as_posix()
     for line, text, docstring in (*_docstrings(source), *_comments(source)):
         for at, sentence in enumerate(sentences(text)):
@@ -63,7 +63,7 @@ def _docstrings(source: str) -> Iterator[tuple[int, str, bool]]:
 
 
 def _comments(source: str) -> Iterator[tuple[int, str, bool]]:
-    """Comments, those on lines of their own that follow each other as one."""
+    """Yield comments; consecutive comment lines count as one."""
     last, text = 0, ""
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == tokenize.COMMENT:

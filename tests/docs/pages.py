@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = (".", "docs", "docs/decisions", "infra", ".github", "sdk/typescript")
-"""Where pages are looked for; one anywhere else is found by `test_every_page_is_checked`."""
+"""Folders of pages; `test_every_page_is_checked` finds pages elsewhere."""
 
 _FENCE = re.compile(r"^( *)(```+)(\w*)\s*$")
 _HEADING = re.compile(r"^(#{1,6}) (.+?)\s*$")
@@ -23,7 +23,7 @@ _INLINE = re.compile(r"(?<!`)`([^`\n]+(?:\n[^`\n]+)?)`(?!`)")
 
 
 class Place(NamedTuple):
-    """Where something stands: page, anchor of its section (empty above the first heading), line from 1."""
+    """A place: page, anchor of its section (empty above the first heading), line from 1."""
 
     page: str
     section: str
@@ -35,7 +35,7 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A fenced block. `number`: its place among the blocks of one language in a section, from 1."""
+    """A fenced block. `number`: its position among the blocks of one language in a section, from 1."""
 
     place: Place
     language: str
@@ -44,7 +44,7 @@ class Block:
 
     @property
     def name(self) -> str:
-        """What it is called where it is accounted for, such as `README.md#steer-it sh`, with ` 2` for a second."""
+        """The block's name, such as `README.md#steer-it sh`, with ` 2` for a second one."""
         anchor = f"#{self.place.section}" if self.place.section else ""
         return f"{self.place.page}{anchor} {self.language or 'plain'}" + (f" {self.number}" if self.number > 1 else "")
 
@@ -53,7 +53,8 @@ class Block:
 class Passage:
     """A paragraph, a list item or a row of a table, without its code blocks.
 
-    `table` is what introduces the row: its paragraph before, its head and its paragraph after. Empty elsewhere.
+    `table` holds the texts that introduce the row: the paragraph before, the head and the paragraph after. Empty
+    elsewhere.
     """
 
     place: Place
@@ -72,7 +73,7 @@ class Page:
     passages: tuple[Passage, ...]
 
     def links(self) -> Iterator[tuple[Passage, str]]:
-        """Every link and image, but for those in code."""
+        """Yield every link and image, except those in code."""
         for passage in self.passages:
             plain = _INLINE.sub(lambda found: "`" * len(found[0]), passage.text)
             for found in _LINK.finditer(plain):
@@ -82,24 +83,24 @@ class Page:
             yield from ((passage, found[1]) for found in _AUTOMATIC.finditer(plain))
 
     def inline_code(self) -> Iterator[tuple[Passage, str]]:
-        """Everything in single backticks; a line break inside becomes a space."""
+        """Yield everything in single backticks; a line break inside becomes a space."""
         for passage in self.passages:
             for found in _INLINE.finditer(passage.text):
                 yield passage, re.sub(r"\s*\n\s*", " ", found[1])
 
     def section(self, anchor: str) -> list[Passage]:
-        """The passages below one heading, down to the next."""
+        """Return the passages below one heading, down to the next."""
         return [each for each in self.passages if each.place.section == anchor]
 
 
 def slug(heading: str) -> str:
-    """The anchor GitHub makes of a heading."""
+    """Return the anchor GitHub builds for a heading."""
     text = re.sub(r"[`*]|\[([^\]]*)\]\([^)]*\)", lambda found: found[1] or "", heading).strip().lower()
     return re.sub(r"[^\w\- ]", "", text).replace(" ", "-")
 
 
 def section_text(text: str, title: str, level: str = "##") -> str:
-    """The text under a heading, up to the next one of its level or above."""
+    """Return the text under a heading, up to the next one of its level or above."""
     begin = re.search(rf"^{level} {re.escape(title)}$", text, re.M)
     assert begin, f"no heading {title!r}"
     rest = text[begin.end() :]
@@ -108,7 +109,7 @@ def section_text(text: str, title: str, level: str = "##") -> str:
 
 
 def rows(text: str) -> Iterator[list[str]]:
-    """The cells of every row of the tables in a text, heads left out."""
+    """Yield the cells of every row of the tables in a text, without heads."""
     lines = text.splitlines()
     for at, line in enumerate(lines):
         ruled = at + 1 < len(lines) and re.match(r"\|[-:| ]+\|$", lines[at + 1])
@@ -118,18 +119,18 @@ def rows(text: str) -> Iterator[list[str]]:
 
 @cache
 def pages() -> dict[str, Page]:
-    """Every page, by its path from the root."""
+    """Return every page, by its path from the root."""
     found = sorted(path for folder in FOLDERS for path in (ROOT / folder).glob("*.md"))
     return {name: read(name, path) for path in found for name in [path.relative_to(ROOT).as_posix()]}
 
 
 def blocks(*languages: str) -> list[Block]:
-    """All code blocks in some languages, or in any."""
+    """Yield all code blocks in some languages, or in any."""
     return [each for page in pages().values() for each in page.blocks if not languages or each.language in languages]
 
 
 def read(name: str, path: Path) -> Page:
-    """One file as a page of that name."""
+    """Return one file as a page of that name."""
     text = path.read_text(encoding="utf-8")
     blocks: list[Block] = []
     prose: list[tuple[Place, str]] = []

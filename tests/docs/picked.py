@@ -24,7 +24,7 @@ LEFT_OUT = {"node_modules", "__pycache__", ".venv"}
 
 
 class Picked(NamedTuple):
-    """What to restate, and where it stands."""
+    """A text to restate, and its place."""
 
     kind: str
     place: str
@@ -32,9 +32,10 @@ class Picked(NamedTuple):
 
 
 def first_sentence(text: str) -> str:
-    """Up to the first full stop or question mark before a space or the end, on one line, without the mark of a list.
+    """Return the text up to the first full stop or question mark before a space or the end, on one line, without a
+    list mark.
 
-    >>> first_sentence("1. One per 1.5 s, e.g.\\nso. Two.")
+    >>> first_sentence("1. One per 1.5 s, e.g.\nso. Two.")
     'One per 1.5 s, e.g. so.'
     """
     flat = re.sub(r"\s+", " ", re.sub(r"^\s*(?:[-*]|\d+\.) ", "", text)).strip()
@@ -69,7 +70,7 @@ def tests() -> Iterator[Picked]:
 
 
 def paragraphs() -> Iterator[Picked]:
-    """Every paragraph of the pages that is text: no heading, no row of a table, nothing that a program wrote."""
+    """Yield every text paragraph of the pages: no heading, no table row, nothing generated."""
     for name, page in pages().items():
         headings = set(re.findall(r"^#+ (.+?)\s*$", page.text, re.MULTILINE))
         for passage in page.passages:
@@ -79,7 +80,7 @@ def paragraphs() -> Iterator[Picked]:
 
 
 def pick(seed: int, each: int = 10) -> list[Picked]:
-    """As many of each kind, drawn with the seed, no two paragraphs of one page and no two tests of one file."""
+    """Draw the given number of each kind with the seed, at most one paragraph per page and one test per file."""
     draw, found = random.Random(seed), []
     for kind in (modules(), tests(), paragraphs()):
         candidates = list(kind)

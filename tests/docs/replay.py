@@ -26,7 +26,8 @@ _NAME = re.compile(r"\{(\w+)\}")
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One ```http block. `start` is its first line; header names are in lower case; `body` is text, perhaps empty."""
+    """One ```http block. `start` is its first line; header names are lower case; `body` is text, empty if there is
+    none."""
 
     place: Place
     start: str
@@ -35,7 +36,7 @@ class Message:
 
     @property
     def status(self) -> int:
-        """Of an answer."""
+        """The status code of a response."""
         return int(self.start.split()[1])
 
 
@@ -48,8 +49,8 @@ class Exchange:
 
 
 async def replay(page: Page, app: App) -> int:
-    """Send every example of a page and run every Python snippet; how many there were. An `AssertionError` tells what
-    was answered otherwise than the page shows."""
+    """Send every example of a page and run every Python snippet; return how many there were. Raises `AssertionError`
+    with the differences between the page and the response."""
     values: dict[str, str] = {}
     variables: dict[str, Any] = {}
     body, count = "", 0
@@ -70,7 +71,8 @@ async def replay(page: Page, app: App) -> int:
 
 
 def exchanges_and_snippets(page: Page) -> Iterator[Exchange | tuple[Block, Block | None]]:
-    """What the page shows, in its order: exchanges, and Python snippets each with what it prints, if that is shown."""
+    """Yield the examples of the page in order: exchanges, and Python snippets each with its printed output, if
+    shown."""
     shown = list(page.blocks)
     while shown:
         block = shown.pop(0)
@@ -93,12 +95,12 @@ def message(block: Block) -> Message:
 
 
 def filled(text: str, values: Mapping[str, str]) -> str:
-    """The text with every `{name}` replaced."""
+    """Return the text with every `{name}` replaced."""
     return _NAME.sub(lambda found: values[found[1]], text)
 
 
 def matches(shown: Any, real: Any, where: str = "answer") -> list[str]:
-    """What differs between an answer as it is shown and as it came: one line each, none when nothing does."""
+    """Return the differences between a shown and a real response, one line each."""
     if shown == ANYTHING:
         return []
     if isinstance(shown, dict) and isinstance(real, dict):
@@ -128,7 +130,8 @@ def _alike(shown: str, real: str) -> bool:
 
 
 def _run(snippet: Block, printed: Block | None, variables: dict[str, Any]) -> dict[str, str]:
-    """Run a snippet after those before it. It must print what is shown; its texts are values for what follows."""
+    """Run a snippet after earlier ones and compare its output; its string variables become values for later
+    examples."""
     said = io.StringIO()
     with contextlib.redirect_stdout(said):
         exec(compile(snippet.text, str(snippet.place), "exec"), variables)
@@ -137,7 +140,7 @@ def _run(snippet: Block, printed: Block | None, variables: dict[str, Any]) -> di
 
 
 async def _sent(app: App, step: Exchange, body: str, values: Mapping[str, str]) -> Answer:
-    """The answer to a request; one that is shown to be refused for coming too often is sent until it is."""
+    """Send a request and return the response; one whose example is a 429 is repeated until refused."""
     method, path = filled(step.request.start, values).split(" ")
     headers = {name: filled(value, values) for name, value in step.request.headers.items()}
     answer = await app.request(method, path, headers, body=body.encode() or None)
@@ -149,7 +152,7 @@ async def _sent(app: App, step: Exchange, body: str, values: Mapping[str, str]) 
 
 
 def _filled_body(text: str, values: Mapping[str, str]) -> str:
-    """Values go into JSON texts, so what JSON must escape in them is escaped."""
+    """Fill values into JSON text, with JSON escapes."""
     return filled(text, {name: json.dumps(value)[1:-1] for name, value in values.items()})
 
 
@@ -166,7 +169,7 @@ def _differences(shown: Message, answer: Answer, values: Mapping[str, str]) -> l
 
 
 def _named(answer: Answer) -> dict[str, str]:
-    """What later requests may refer to: texts of the answer by their field, and its ETag."""
+    """Return values for later requests: string fields of the response, and its ETag."""
     fields = answer.json.items() if isinstance(answer.json, dict) else ()
     found = {name: value for name, value in fields if isinstance(value, str)}
     etag = next((value for name, value in answer.headers.items() if name.lower() == "etag"), None)

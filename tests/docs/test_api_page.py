@@ -26,7 +26,7 @@ ADDRESS = "FEED=http://127.0.0.1:7071"
 
 @pytest_asyncio.fixture
 async def demo(tmp_path: Path) -> AsyncIterator[App]:
-    """The app with the demo, as `make run` serves it, and its usual limit for one user."""
+    """The app with the demo, as `make run` serves it, and the default limit per user."""
     async with served(tmp_path, user_requests_per_second=10.0) as app:
         assert await seed_demo(app.services)
         yield app

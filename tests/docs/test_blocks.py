@@ -10,7 +10,7 @@ from shared.observability.metrics import METRICS
 from tests.docs.pages import ROOT, blocks, pages
 
 SHAPES = {"docs/ranking.md#the-model json"}
-"""Blocks that show the shape of a document with most of it left out, so they are not JSON."""
+"""Blocks that show the shape of a document with most of it omitted, so they are not JSON."""
 
 
 def test_json_blocks_are_valid_json() -> None:

@@ -17,7 +17,7 @@ def test_import_diagram_equals_the_checked_arrows() -> None:
         arrows.setdefault(source, set()).update(targets.split(" & "))
 
     def node(target: str) -> str:
-        """A package as it is drawn; a single module of one as its package."""
+        """Return a package as drawn; a single module of one as its package."""
         return (target if target in ARROWS else target.partition(".")[0]).replace(".", "_")
 
     assert arrows == {node(package): set(map(node, targets)) for package, targets in ARROWS.items() if targets}

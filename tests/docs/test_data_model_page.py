@@ -52,7 +52,7 @@ class Field:
 
 @dataclass
 class Described:
-    """What the page says about one kind of document."""
+    """One kind of document as the page describes it."""
 
     id: str = ""
     lives: str = ""
@@ -60,7 +60,7 @@ class Described:
 
 
 def fields_of(cells: list[str]) -> dict[str, Field]:
-    """A row may describe several fields: one type for all of them, or one for each."""
+    """Return the fields of a row: one type for all of them, or one for each."""
     names = re.findall(r"`([^`]+)`", cells[0])
     types = [part.strip() for part in cells[1].split(",")]
     optional = "optional" in types
@@ -93,7 +93,7 @@ def table_of(title: str, level: str = "##") -> dict[str, Field]:
 
 
 def flat(body: Json, known: dict[str, Field], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Every field by its path (`a.b`, `list[].c`), as deep as the table goes."""
+    """Yield every field by its path (`a.b`, `list[].c`), as deep as the table goes."""
     for name, value in body.items():
         path = prefix + name
         nested = any(each.startswith((f"{path}.", f"{path}[].")) for each in known)
@@ -107,7 +107,7 @@ def flat(body: Json, known: dict[str, Field], prefix: str = "") -> Iterator[tupl
 
 
 def differences(name: str, bodies: list[Json], known: dict[str, Field]) -> list[str]:
-    """What the documents have and the table has not, and the other way round."""
+    """Return fields that the documents have and the table lacks, and the reverse."""
     wrong: set[str] = set()
     seen: set[str] = set()
     for body in bodies:
@@ -130,7 +130,7 @@ def _missing(known: dict[str, Field], here: set[str]) -> set[str]:
 
 
 def _root(path: str) -> str:
-    """The part of a path that is there as a whole, as null, where its parts are not."""
+    """Return the outermost field of a path, which can be null as a whole."""
     return re.split(r"[.\[]", path)[0]
 
 

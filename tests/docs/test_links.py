@@ -37,7 +37,7 @@ def test_every_link_has_an_existing_target() -> None:
 
 
 def test_every_file_named_on_a_page_exists() -> None:
-    """What stands in backticks and begins with a room is a path: of a file, a folder, or with `*` of some."""
+    """Text in backticks that begins with a package is a path: of a file, a folder, or with `*` of several."""
     wrong = []
     for page in pages().values():
         for passage, code in page.inline_code():

@@ -30,19 +30,19 @@ SHARED_OBJECTS = "/usr/lib/apache2/modules"
 
 @dataclass
 class Machine:
-    """A machine with the folders of the page under `root`, and the app of its first block at `port`."""
+    """A machine with the page's folders under `root`, and the app of its first block at `port`."""
 
     root: Path
     port: int
     variables: dict[str, str]
 
     def here(self, text: str) -> str:
-        """A command of the page, as it is typed on this machine."""
+        """Adapt a command of the page to this machine."""
         text = text.replace(".venv/bin/python", sys.executable).replace(":7071", f":{self.port}")
         return re.sub(r"(?<![\w.])/(var|etc)/", f"{self.root}/\\1/", text).replace("--port 7071", f"--port {self.port}")
 
     async def run(self, block: str) -> str:
-        """What the commands of a block print; variables that they set are kept for the next."""
+        """Run the commands of a block; return their output and keep variables for the next block."""
         kept = self.root / "variables"
         ended = await asyncio.create_subprocess_exec(
             "bash", "-c", f"set -aeo pipefail\n{self.here(block)}\nenv -0 > {kept}", cwd=ROOT, env=self.variables,
@@ -55,7 +55,7 @@ class Machine:
 
     @contextlib.asynccontextmanager
     async def serving(self, block: str, folder: str = "/var/lib/feed") -> AsyncIterator[None]:
-        """The app as a block starts it, until the context ends."""
+        """Run the app as a block starts it, until the context ends."""
         words = self.here(block.replace("/var/lib/feed", folder)).split("\n")
         program = await asyncio.create_subprocess_exec(
             "bash", "-c", f"{words[0]}; exec {words[1]}", cwd=ROOT, env=self.variables, stdout=asyncio.subprocess.PIPE
@@ -71,7 +71,7 @@ class Machine:
             await program.wait()
 
     async def served_because(self, reason: str, viewer: dict[str, str]) -> bool:
-        """Whether this is the reason of the next feed."""
+        """Return whether the next feed has this reason."""
         return (await self.ask("GET", "/v1/feed", viewer))["reason"] == reason
 
     async def ask(self, method: str, path: str, headers: dict[str, str], body: object = None) -> dict[str, object]:
@@ -171,10 +171,10 @@ async def test_proxy_forwards_every_request_under_tls(machine: Machine) -> None:
 
 
 class _Here(aiohttp.abc.AbstractResolver):
-    """Every name is this machine."""
+    """Resolves every name to this machine."""
 
     async def resolve(self, host: str, port: int = 0, family: int = 0) -> list[aiohttp.abc.ResolveResult]:
         return [{"hostname": host, "host": "127.0.0.1", "port": port, "family": 2, "proto": 0, "flags": 0}]
 
     async def close(self) -> None:
-        """There is nothing to let go of."""
+        """Close nothing."""

@@ -22,7 +22,7 @@ KINDS = {"embedded": ("sqlite", "sqlite", "folder"), "azure adapters": ("cosmos"
 
 
 async def sums(app: App) -> list[list[int]]:
-    """What every story has: views, then reactions."""
+    """Return the views and reactions of every story."""
     changed = (await app.services.documents.changes(STORY_ACTIVITY, None)).documents
     return [totals(each.body["days"]) for each in changed if each.id == COUNTS_ID]
 

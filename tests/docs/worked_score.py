@@ -39,7 +39,7 @@ WORDS = {
 
 
 def as_markdown() -> str:
-    """The first video of the page, and the best one of what the viewer skipped, side by side."""
+    """Return the first video of the page and the best one of a skipped category, side by side."""
     videos = demo_videos(VIDEOS, NOW, random.Random(0))
     table = StatsTable()
     table.add(past_views(videos, NOW, random.Random(1)))

@@ -12,7 +12,7 @@ AXE = Path(__file__).resolve().parents[2] / "sdk" / "typescript" / "node_modules
 
 
 async def serious_faults(page: Page) -> list[str]:
-    """What is serious or critical: the scheme, the rule, and the first place."""
+    """Return serious and critical findings: the color scheme, the rule, and the first place."""
     if not AXE.exists():
         leave_out("the accessibility of pages: `npm --prefix sdk/typescript ci` gets axe-core")
     found = []

@@ -37,7 +37,7 @@ TENANT = "imported"
 OPS_KEY = "operators-of-the-check"
 DAY_MS = 86_400_000
 RELATIVE_TOLERANCE = 1e-3
-"""Signals hold float32 sums and times in whole minutes."""
+"""Tolerance: signals hold float32 sums and times in whole minutes."""
 
 
 async def check(videos: Path, exposures: Path) -> bool:
@@ -61,7 +61,7 @@ async def check(videos: Path, exposures: Path) -> bool:
 
 
 def _ten_users(log: dict[Any, list[dict[str, Any]]]) -> list[Any]:
-    """The five with the longest history, and five from the middle."""
+    """Return the five users with the longest history, and five from the middle."""
     longest = sorted((user for user, events in log.items() if len(events) >= 20), key=lambda user: -len(log[user]))
     return longest[:5] + longest[len(longest) // 2 :][:5]
 
@@ -109,7 +109,7 @@ async def _compare(
 def _differences(
     stored: dict[str, Any], events: list[dict[str, Any]], categories: dict[str, str], now: float
 ) -> list[str]:
-    """What the stored signals and a plain count over the log do not agree on."""
+    """Return where the stored signals and a plain count over the log differ."""
     views: dict[str, float] = defaultdict(float)
     watch_ms: dict[str, float] = defaultdict(float)
     skips: dict[str, float] = defaultdict(float)

@@ -29,14 +29,14 @@ PRODUCTION = {
     "SIGNALS_BUDGET_MS": "80",
     "LOG_FORMAT": "json",
 }
-"""The intervals of production, where the local host has shorter ones."""
+"""Production's intervals, where those of the local host are shorter."""
 FAULTS = "faults.json"
 CLOCK = "clock.txt"
 START_SECONDS = 180.0
 
 
 def new_environment(folder: Path, **settings: str) -> dict[str, str]:
-    """Settings for every member of a fleet whose stores are in `folder`."""
+    """Return settings for every process of a fleet whose stores are in `folder`."""
     kept = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG")}
     key, identity = (base64.b64encode(secrets.token_bytes(32)).decode() for _ in range(2))
     return {
@@ -50,7 +50,7 @@ def new_environment(folder: Path, **settings: str) -> dict[str, str]:
 
 
 def free_port() -> int:
-    """A port nobody listens on at the moment."""
+    """Return a port that nobody listens on now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -58,7 +58,7 @@ def free_port() -> int:
 
 @asynccontextmanager
 async def fleet(environment: Mapping[str, str], size: int, *, shared_port: bool) -> AsyncIterator[list[Member]]:
-    """`size` processes, listening on one port together or on one each; stopped at the end."""
+    """Run `size` processes, on one shared port or on one each; stop them at the end."""
     port = free_port() if shared_port else 0
     members: list[Member] = []
     try:
@@ -71,7 +71,7 @@ async def fleet(environment: Mapping[str, str], size: int, *, shared_port: bool)
 
 
 class Member:
-    """One process of a fleet. After `stop`, `served` is how many feeds it served."""
+    """One process of a fleet. After `stop`, `served` is the number of feeds it served."""
 
     def __init__(self, process: asyncio.subprocess.Process, url: str) -> None:
         self.process = process
@@ -101,7 +101,7 @@ class Member:
         return cls(process, found[0].decode())
 
     async def stop(self) -> None:
-        """End the process and keep what it says about itself."""
+        """Stop the process and keep its report."""
         if self.process.returncode is None:
             self.process.send_signal(signal.SIGTERM)
         try:
@@ -113,12 +113,12 @@ class Member:
 
 
 def break_store(folder: Path, down: bool) -> None:
-    """Make every call of every member's document store fail, or work again."""
+    """Make every document store call of every process fail, or work again."""
     (folder / FAULTS).write_text(json.dumps({"store_down": down}))
 
 
 def set_clock(folder: Path, off_seconds: float) -> None:
-    """Set every member's clock to be off by so much."""
+    """Shift every process's clock by so many seconds."""
     (folder / CLOCK).write_text(str(off_seconds))
 
 

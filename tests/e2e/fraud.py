@@ -39,7 +39,7 @@ WATCHED_MS = 30_000
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a trial moved: the video's rank among all (1 the first) and its views of the week, before and after."""
+    """Result of a trial: the video's rank among all (1 the first) and its views of the week, before and after."""
 
     rank_before: int
     rank_after: int
@@ -53,7 +53,7 @@ class Outcome:
 
 @dataclass
 class Trial:
-    """A tenant in a world of its own. `counting` is `BEFORE` or `NOW_COUNTED`."""
+    """A tenant with its own app. `counting` is `BEFORE` or `NOW_COUNTED`."""
 
     services: App
     counting: str
@@ -73,7 +73,7 @@ class Trial:
         return [video.id for video in make_videos(VIDEOS)]
 
     async def send(self, user: str, page: Sequence[str], told: Sequence[tuple[str, int]]) -> None:
-        """A user is served a page and reports views of (video, how many)."""
+        """Serve a page to a user, who reports the given number of views per video."""
         now, services = self.services.clock(), self.services
         user_key = services.identity.user_key(self.tenant, hashlib.sha256(user.encode()).hexdigest())
         keys = services.keys.for_purpose("feed-request")
@@ -104,7 +104,7 @@ class Trial:
         await self.services.bus.publish(OutgoingMessage(f"{batch.id}.rollup", self.tenant, encode(told), ROLLUP))
 
     async def standing(self, video: str) -> tuple[int, int]:
-        """The video's rank by long views of the week, and its views."""
+        """Return the video's rank by long views of the week, and its views."""
         while (await self.services.bus.depth(ROLLUP))[0]:
             await self.services.stats_consumer.run()
         stored = await query_all(self.services.documents, VIDEO_STATS, self.tenant, STATS_PREFIX)
@@ -115,7 +115,7 @@ class Trial:
 
 @asynccontextmanager
 async def trial(folder: Path, counting: str) -> AsyncIterator[Trial]:
-    """A prepared tenant; without the bound of the peak where it is counted as before."""
+    """A prepared tenant; with the former counting rule also without the limit of the usual peak."""
     floor = {"USUAL_PEAK_FLOOR": "1000000000"} if counting == BEFORE else {}
     services = bootstrap.build(local_settings({"DATA_FOLDER": str(folder), "ROLLUP_SECONDS": "5", **floor}))
     try:
@@ -129,7 +129,7 @@ async def trial(folder: Path, counting: str) -> AsyncIterator[Trial]:
 
 
 async def one_user(trial: Trial, events: int, *, on_page: bool) -> Outcome:
-    """One invented user, one receipt, so many views of the last video."""
+    """One invented user with one receipt sends so many views of the last video."""
     wanted = trial.videos[-1]
     before = await trial.standing(wanted)
     page = [wanted] if on_page else ["vid_fitness_1"]
@@ -139,7 +139,7 @@ async def one_user(trial: Trial, events: int, *, on_page: bool) -> Outcome:
 
 
 async def many_users(trial: Trial, users: int) -> Outcome:
-    """So many invented users, each with an honest-looking page that has the last video, each video viewed once."""
+    """Each of so many invented users gets a normal page with the last video and views each video once."""
     wanted = trial.videos[-1]
     before = await trial.standing(wanted)
     page = [wanted, *(f"vid_cooking_{n}" for n in range(1, 5))]

@@ -21,7 +21,7 @@ WATCHED = "cooking"
 
 
 async def main() -> None:
-    """Watch what is about cooking, like it, soon leave the rest; then opt out."""
+    """Watch and like cooking videos, skip the rest; then opt out."""
     with tempfile.TemporaryDirectory() as folder:
         settings = local_settings({"DATA_FOLDER": folder, "FLAGS_FILE": f"{folder}/flags.json"})
         async with running(settings, port=0, grace_seconds=0.1) as machine, async_playwright() as playwright:

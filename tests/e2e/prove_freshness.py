@@ -37,12 +37,12 @@ ASK_SECONDS = 0.2
 
 
 def client_of(http: aiohttp.ClientSession, member: Member, user: str | None = None) -> SdkClient:
-    """A client of one process, of a new user unless told."""
+    """A client of one process, for a new user by default."""
     return SdkClient(http, member.url, user or new_user(), TENANT)
 
 
 async def until(seen: Callable[[], Awaitable[bool]]) -> float:
-    """Seconds until `seen` says yes."""
+    """Return the seconds until `seen` is true."""
     began = time.monotonic()
     while not await seen():
         if time.monotonic() - began > LONGEST_SECONDS:
@@ -54,7 +54,7 @@ async def until(seen: Callable[[], Awaitable[bool]]) -> float:
 async def content_round(
     store: SqliteStore, http: aiohttp.ClientSession, members: list[Member], number: int, known: str | None
 ) -> float:
-    """A new video, in the popular feed or that of the user `known`: seconds until every process serves it."""
+    """Add a video to the popular feed or that of the user `known`; return the seconds until every process serves it."""
     video = Video(
         id=f"vid_new_{'personal' if known else 'popular'}_{number}",
         title="New",
@@ -80,7 +80,7 @@ async def content_round(
 
 
 async def event_round(http: aiohttp.ClientSession, members: list[Member], user: str) -> float:
-    """The user asks not to see the first video of their feed: seconds from the 202 until no process serves it."""
+    """Dismiss the first video of the user's feed; return the seconds from the 202 until no process serves it."""
     sender = client_of(http, members[0], user)
     unwanted: str = (await sender.feed())["items"][0]["videoId"]
     await sender.post([{"type": "not_interested", "videoId": unwanted, "timestamp": int(time.time() * 1000)}])
@@ -148,7 +148,7 @@ async def _serves(client: SdkClient, mode: str) -> bool:
 
 
 async def _make_tenant(store: SqliteStore, identity: Identity) -> None:
-    """A tenant with so few videos that a page of 50 shows all of them."""
+    """Create a tenant with so few videos that a page of 50 shows all of them."""
     videos = demo_videos(20, time.time(), random.Random(1))
     await store.write(VIDEOS, TENANT, [Upsert(video.to_document()) for video in videos])
     await save_key(store, identity, TENANT, "app", SDK_KEY, frozenset({"sdk"}))

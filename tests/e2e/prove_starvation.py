@@ -83,12 +83,12 @@ def one_hint() -> Iterator[dict[str, str]]:
 
 
 def invented() -> Iterator[dict[str, str]]:
-    """A platform in each that nobody named."""
+    """Yield requests with an unknown platform each."""
     return ({"platform": f"p{number}"} for number in itertools.count())
 
 
 def named() -> Iterator[dict[str, str]]:
-    """Another combination in each of what the rules name."""
+    """Yield requests with a new combination of the rules' hints each."""
     draw = random.Random(2)
     while True:
         yield {
@@ -102,7 +102,7 @@ def streams() -> list[tuple[str, Iterator[dict[str, str]]]]:
 
 
 class Client:
-    """One tenant's requests at a steady rate, whether or not earlier ones were answered."""
+    """Sends one tenant's requests at a steady rate, whether or not earlier ones were answered."""
 
     def __init__(self, http: aiohttp.ClientSession, url: str, tenant_id: str) -> None:
         self._http, self._url, self._tenant_id = http, url, tenant_id
@@ -141,7 +141,7 @@ def megabytes(member: Member) -> float:
 
 async def phase(name: str, member: Member, http: aiohttp.ClientSession, hints: Iterator[dict[str, str]] | None,
                 arguments: argparse.Namespace) -> float:  # fmt: skip
-    """One stretch of traffic; the other tenant's p95 in ms."""
+    """Run one phase of traffic; return the other tenant's p95 in ms."""
     greedy, quiet = Client(http, member.url, GREEDY), Client(http, member.url, QUIET)
     cpu = cpu_seconds(member)
     load = [quiet.run(one_hint(), arguments.rate, arguments.seconds)]

@@ -35,13 +35,13 @@ from tests.emulators.appconfig import AppConfigurationServer
 
 OBJECTIVE_SECONDS = 30.0
 QUIET_SECONDS = 6.0
-"""No forbidden page for so long: the switch is through."""
+"""The switch is complete after so many seconds without a forbidden page."""
 LONGEST_SECONDS = 60.0
 
 
 @dataclass
 class Load:
-    """Clients that ask all the time, half of them for their first page, half swiping on; and what they were shown.
+    """Clients that request all the time, half of them the first page, half the next one, and what they were shown.
 
     `last[mark]` is when a page with that reason, or mode, was last shown.
     """
@@ -79,9 +79,8 @@ class Load:
 
 @dataclass(frozen=True)
 class Flip:
-    """One flip and what came of it: `seconds` to the last page that the switch forbids (pulled: a personalized one;
-    pushed back: one that blames the switch), `settled` to the last that does not say what the switch says.
-    """
+    """One flip and its result: `seconds` to the last page that the switch forbids (off: a personalized one; on: one
+    whose reason is the switch), `settled` to the last page of the former state."""
 
     name: str
     seconds: float
@@ -99,7 +98,7 @@ class Flip:
 
 
 async def flip(load: Load, settings: Settings, on: bool, name: str) -> Flip:
-    """Pull or push the switch, and wait until no client shows a page that the switch forbids."""
+    """Flip the switch, and wait until no client shows a page that it forbids."""
 
     forbidden = "kill_switch" if on else "personalized"
 

@@ -18,7 +18,7 @@ _MAX_AGE = re.compile(r"max-age=(\d+)")
 
 @dataclass
 class SdkClient:
-    """One user, of the demo's first tenant unless told otherwise."""
+    """One user, of the demo's first tenant by default."""
 
     http: aiohttp.ClientSession
     url: str
@@ -34,7 +34,7 @@ class SdkClient:
         return {"X-Tenant-Id": self.tenant_id, "X-Api-Key": SDK_KEY, "X-User": self.user}
 
     async def feed(self, limit: int = 20) -> dict[str, Any]:
-        """The page to show now: the kept one while it is fresh, else what the service says. Raises on a failure."""
+        """Return the page to show now: the cached one while fresh, else the service's. Raises on a failure."""
         if self.page is not None and time.monotonic() < self.fresh_until:
             self.from_cache += 1
             return self.page
@@ -51,7 +51,7 @@ class SdkClient:
         return self.page
 
     async def next_page(self, limit: int = 20) -> dict[str, Any]:
-        """The page after the last one, as by swiping on; from the top again at the end. Never one kept before."""
+        """Return the page after the last one; the first page again at the end. Never a cached one."""
         cursor = self.page.get("nextCursor") if self.page else None
         query = f"&cursor={cursor}" if cursor else ""
         async with self.http.get(f"{self.url}/v1/feed?limit={limit}{query}", headers=self.headers) as response:
@@ -73,7 +73,7 @@ class SdkClient:
                 raise RuntimeError(f"status {response.status}: {answer}")
 
     async def become_known(self) -> None:
-        """Watch a few videos, so that there is something to personalize by."""
+        """Watch a few videos, so that personalization has data."""
         page = await self.feed()
         now = int(time.time() * 1000)
         self.page, self.etag, self.fresh_until = None, "", 0.0

@@ -17,7 +17,7 @@ LOOK_EVERY_SECONDS = 0.1
 
 
 def shift(file: Path) -> None:
-    """From now on `time.time` and `time.time_ns` are off by what the file says; by nothing while it is not there."""
+    """Shift `time.time` and `time.time_ns` by the seconds in the file; by none while the file is missing."""
     true_time, true_time_ns = time.time, time.time_ns
     off = 0.0
 

@@ -60,7 +60,7 @@ async def main() -> int:
 
 @contextlib.asynccontextmanager
 async def _program(data: Path, *arguments: str) -> AsyncIterator[tuple[str, str]]:
-    """`python -m local` from a fresh folder: its address and the rest of the line where it said so."""
+    """Run `python -m local` from a new folder; return its address and the rest of that line."""
     program = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "local", *arguments, cwd=ROOT, env={**os.environ, "DATA_FOLDER": str(data)},
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
@@ -97,7 +97,7 @@ async def _until_p95_is_read(browser: Browser, url: str) -> float:
 
 
 async def _tasks_of_a_content_team(browser: Browser, url: str) -> dict[str, float]:
-    """Seconds of each task, from its first press in the open Studio until the change is known to have worked."""
+    """Return the seconds of each task, from the first click in the open Studio until the change has worked."""
     headers = {"X-Tenant-Id": TENANT, "X-Api-Key": CMS_KEY}
     async with aiohttp.ClientSession(f"{url}/v1/cms/", headers=headers) as http:
         async with http.post("experiments", json=EXPERIMENT) as made:

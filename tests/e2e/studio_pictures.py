@@ -44,7 +44,7 @@ Take = Callable[[BrowserContext, str], Awaitable[None]]
 
 
 async def of_every_screen(folder: Path) -> None:
-    """Take every screen that a content team or an operator has."""
+    """Take screenshots of every screen of a content team or an operator."""
 
     async def take(context: BrowserContext, url: str) -> None:
         for tenant, key in (("tenant_1", CMS_KEY), (PLATFORM, OPS_KEY)):
@@ -62,7 +62,7 @@ async def of_every_screen(folder: Path) -> None:
 
 
 async def of_the_documentation(folder: Path) -> None:
-    """Take those that the documentation shows."""
+    """Take the screenshots of the documentation."""
     for name, size in (("desktop", DESKTOP), ("phone", PHONE)):
 
         async def take(context: BrowserContext, url: str, name: str = name) -> None:
@@ -72,7 +72,7 @@ async def of_the_documentation(folder: Path) -> None:
 
 
 async def _in_the_demo(folder: Path, size: tuple[int, int], take: Take) -> None:
-    """Start the demo, give it some content, and take pictures of it."""
+    """Start the demo, add some content, and take screenshots."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as stores:
         async with running(local_settings({"DATA_FOLDER": stores}), port=0) as app, async_playwright() as playwright:
@@ -97,7 +97,8 @@ async def _in_the_demo(folder: Path, size: tuple[int, int], take: Take) -> None:
 
 
 async def _poster(route: Route) -> None:
-    """A picture of the category, since the demo's media host is made up: `https://cdn.example/travel/3.jpg`."""
+    """Draw an image of the category, because the demo's media host does not exist:
+    `https://cdn.example/travel/3.jpg`."""
     _, category, file = urlsplit(route.request.url).path.split("/")
     number = int(file.partition(".")[0]) % 3
     await route.fulfill(path=CLIPS / f"{category}-{number}.jpg")

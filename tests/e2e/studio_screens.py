@@ -20,7 +20,7 @@ async def settled(page: Page) -> None:
 
 
 async def screens(page: Page) -> AsyncIterator[str]:
-    """Go through the tabs, and in each through the forms that a button opens; the name of what is on the page now."""
+    """Open each tab, and in each the forms that a button opens; yield the name of the current screen."""
     links = page.locator("header [data-tab]")
     for index in range(await links.count()):
         name = await links.nth(index).inner_text()
@@ -41,11 +41,11 @@ async def screens(page: Page) -> AsyncIterator[str]:
 
 
 async def look(page: Page, scheme: str, size: tuple[int, int]) -> None:
-    """Show what is on the page in a color scheme, at a size."""
+    """Show the page in a color scheme, at a size."""
     await page.emulate_media(color_scheme="dark" if scheme == "dark" else "light", reduced_motion="reduce")
     await page.set_viewport_size({"width": size[0], "height": size[1]})
 
 
 def file_name(screen: str, scheme: str, size: tuple[int, int]) -> str:
-    """Such as `videos-new-video-dark-390.png`."""
+    """Return a file name such as `videos-new-video-dark-390.png`."""
     return f"{re.sub(r'[^a-z0-9]+', '-', screen.lower()).strip('-')}-{scheme}-{size[0]}.png"

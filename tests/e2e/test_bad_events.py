@@ -24,7 +24,7 @@ async def client(app: App) -> AsyncIterator[Client]:
 
 
 def view(client: Client, **changes: Any) -> dict[str, Any]:
-    """A good event, but for what `changes` says."""
+    """A valid event, changed by `changes`."""
     good = {
         "type": "video_view",
         "videoId": "vid_fitness_1",

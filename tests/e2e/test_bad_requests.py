@@ -23,7 +23,7 @@ async def client(app: App) -> AsyncIterator[Client]:
 
 
 def is_problem(answer: Answer, status: int, code: str) -> bool:
-    """The whole shape of a refusal."""
+    """Return whether a response is exactly this problem."""
     assert (answer.status, answer.code) == (status, code)
     assert answer.headers["Content-Type"] == "application/problem+json"
     assert answer.headers["Cache-Control"] == "no-store"
@@ -150,7 +150,7 @@ async def test_limits_of_1_and_50_are_served_and_a_missing_one_is_the_tenants_de
 
 @pytest.mark.parametrize("consent", ["no", "off,off", "0", "false", "off, on"])
 async def test_unreadable_consent_header_is_refused_on_both_paths(client: Client, consent: str) -> None:
-    """Guessing would either ignore an opt-out or invent one."""
+    """A guess would either ignore an opt-out or invent one."""
     header = {"X-Personalization": consent}
     event = {"type": "like", "videoId": "vid_fitness_1", "timestamp": client.app.now_ms()}
     assert is_problem(await client.feed(header), 400, "invalid_personalization")

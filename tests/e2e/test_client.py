@@ -111,7 +111,7 @@ async def test_demo_runs_as_documented(tmp_path: Path) -> None:
 
 @dataclass
 class Script:
-    """Answers one request after another as listed; keeps what was asked."""
+    """Answers requests as listed, in order, and records them."""
 
     answers: list[tuple[int, dict[str, str], bytes] | None]
     asked: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
@@ -122,7 +122,7 @@ class Script:
 
 @contextmanager
 def scripted(*answers: tuple[int, dict[str, str], bytes] | None) -> Iterator[tuple[str, Script]]:
-    """A service; None cuts the connection."""
+    """A service with these answers; None cuts the connection."""
     script = Script(list(answers))
 
     class Handler(BaseHTTPRequestHandler):
@@ -146,7 +146,7 @@ def scripted(*answers: tuple[int, dict[str, str], bytes] | None) -> Iterator[tup
         do_GET = do_POST = _answer
 
         def log_message(self, *_: Any) -> None:
-            """Nothing."""
+            """Print nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)

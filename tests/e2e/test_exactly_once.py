@@ -21,7 +21,7 @@ _numbers = itertools.count()
 
 
 def views(client: Client, count: int, **fields: Any) -> list[dict[str, Any]]:
-    """Views of a second each, every one at a time of its own."""
+    """Views of a second each, every one at its own time."""
     return [
         {
             "type": "video_view",
@@ -35,7 +35,7 @@ def views(client: Client, count: int, **fields: Any) -> list[dict[str, Any]]:
 
 
 async def total(client: Client) -> int:
-    """How many views the user's signals hold."""
+    """Return how many views the user's signals hold."""
     await client.app.folded()
     answer = await client.signals()
     if answer.status == 404:
@@ -111,7 +111,7 @@ async def test_concurrent_batches_of_one_user_all_count(app: App) -> None:
 
 
 async def test_two_workers_folding_for_one_user_lose_and_double_nothing(app: App) -> None:
-    """Two consumers do not share the lock of a process, so only the store's etags keep them apart."""
+    """Two consumers share no lock of a process, so only the store's etags keep them apart."""
     from events.batch import Batch, encode
     from events.schema import parse_event
 
@@ -189,7 +189,7 @@ async def test_an_unreadable_message_is_dead_lettered_with_its_reason_and_blocks
 
 
 async def stats(client: Client, video: str) -> dict[str, int]:
-    """A video's plain figures of the week, as the roll-up wrote them."""
+    """Return a video's plain counts of the week, as the roll-up wrote them."""
     from ranking.stats import STATS_PREFIX, StatsTable, merged
     from shared.adapters.documents.port import query_all
 

@@ -25,7 +25,7 @@ def mode(answer: Answer) -> tuple[str, str | None]:
 
 
 async def warm_client(app: App) -> Client:
-    """A user with a history, in a tenant of their own whose catalog is in memory."""
+    """A user with a history, in a new tenant whose catalog is loaded."""
     client = await app.tenant(make_videos(60, ("cooking", "fitness", "travel")))
     await warm_up(client)
     assert (await client.feed()).status == 200

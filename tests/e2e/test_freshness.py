@@ -21,7 +21,7 @@ async def dislike(client: Client, *videos: str) -> None:
 
 
 async def everything(client: Client) -> set[str]:
-    """Every video a user can reach by scrolling."""
+    """Return every video a user can reach by paging."""
     return {id for page in await client.walk(limit=50) for id in page.ids}
 
 

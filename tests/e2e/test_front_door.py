@@ -30,7 +30,7 @@ PATIENT = {"SIGNALS_BUDGET_MS": "250", "SHED_DELAY_MS": "60000", "REFUSE_DELAY_M
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def machine(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Running]:
-    """What `make run` serves."""
+    """The app as `make run` serves it."""
     folder = tmp_path_factory.mktemp("machine")
     settings = local_settings({**PATIENT, "DATA_FOLDER": str(folder), "FLAGS_FILE": str(folder / "flags.json")})
     async with running(settings, port=0, grace_seconds=0.1) as machine:
@@ -39,7 +39,7 @@ async def machine(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Run
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def page(machine: Running) -> AsyncIterator[Page]:
-    """The front door, opened wide; the test fails on any error of the page and on any other host that it asks."""
+    """The start page in a wide window; the test fails on any error of the page and any request to another host."""
     if not CHROMIUM.exists():
         leave_out("the front door needs Chromium: apt-get install chromium, or name one in CHROMIUM")
     faults: list[str] = []
@@ -63,7 +63,7 @@ async def page(machine: Running) -> AsyncIterator[Page]:
 
 
 async def current(page: Page) -> str:
-    """The video that plays."""
+    """Return the video that plays."""
     await page.wait_for_function(
         "() => [...document.querySelectorAll('video')].some((each) => !each.paused && each.currentTime > 0.1)"
     )
@@ -74,7 +74,7 @@ async def current(page: Page) -> str:
 
 
 async def swipe(page: Page, key: str = "ArrowDown") -> str:
-    """The next video, by a key."""
+    """Go to the next video by keyboard."""
     before = await current(page)
     await page.keyboard.press(key)
     await page.wait_for_function(
@@ -121,7 +121,7 @@ async def test_kill_switch_viewer_and_app_choices_change_the_feed(page: Page) ->
 
 
 async def serious(page: Page, size: tuple[int, int], name: str) -> list[str]:
-    """What axe finds at that width, light and dark. Pictures go where FRONT_DOOR_PICTURES says."""
+    """Return axe's findings at that width, light and dark. Screenshots go where FRONT_DOOR_PICTURES says."""
     if not AXE.exists():
         leave_out("accessibility: `npm --prefix sdk/typescript ci` gets axe-core")
     await page.set_viewport_size({"width": size[0], "height": size[1]})

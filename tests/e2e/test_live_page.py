@@ -20,7 +20,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 NUMBER_WITH_UNIT = re.compile(r"^(≥ )?[\d.,]+ (ms|s)$")
 NEXT_READ_MS = 15_000
-"""How long a test waits for the page to read again, which it does every 5 s."""
+"""How long a test waits for the page's next refresh, which happens every 5 s."""
 LIVE = "**/v1/cms/live?*"
 HIDE = """hidden => {
   Object.defineProperty(document, "hidden", { configurable: true, get: () => hidden });
@@ -34,7 +34,7 @@ async def operator(app: App) -> Editor:
 
 
 def forget_the_past(app: App) -> None:
-    """Let the window of every later call begin here."""
+    """Start the window of every later call now."""
     app.services.recent.take()
     app.clock.advance(3_600)
 
@@ -46,7 +46,7 @@ async def served(app: App, feeds: int) -> None:
 
 
 def figure(page: Page, name: str) -> Locator:
-    """The number on the page under this name."""
+    """Return the number on the page under this name."""
     return page.locator(f"[data-figure={name}] dd")
 
 

@@ -38,11 +38,11 @@ INJECTIONS = (
 
 
 taken: dict[str, Collector] = {}
-"""Where the app's own exporters send to, in this module."""
+"""Where the app's exporters send to in this module."""
 
 
 class Everything(logging.Handler):
-    """Every record of every logger, with its arguments, exception and stack, as an exporter would see it."""
+    """Captures every record of every logger, with arguments, exception and stack, as an exporter would see it."""
 
     def __init__(self) -> None:
         super().__init__(logging.DEBUG)
@@ -74,7 +74,7 @@ async def app(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[App]:
 
 
 async def mixed_traffic(app: App) -> tuple[set[str], list[Answer]]:
-    """What an app, a backend and an attacker send; the identifiers in it, and the answers."""
+    """Send requests of an app, a backend and an attacker; return their identifiers and the responses."""
     client = await app.tenant(make_videos(30))
     await save_public_key(app.documents, client.tenant_id, signer("ES256"))
     privacy_key = secrets.token_urlsafe(24)
@@ -199,7 +199,7 @@ async def test_caller_input_cannot_forge_a_log_line(app: App, logged: Everything
 
 
 async def test_metric_labels_come_from_closed_sets(app: App) -> None:
-    """A label with a value of the caller's choosing would both leak it and fill the memory."""
+    """A label with a caller's value would leak it and fill the memory."""
     client = await app.tenant(make_videos(3))
     telemetry = app.services.telemetry
     for number in range(30):

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def app(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[App]:
-    """Limits that a test can reach: 4 requests in flight, 2 a second for a user, shedding as by default."""
+    """Limits that a test can reach: 4 requests in flight, 2 a second for a user, default load shedding."""
     folder: Path = tmp_path_factory.mktemp("app")
     limits = {"max_in_flight": 4.0, "user_requests_per_second": 2.0, "shed_delay_ms": 100.0, "refuse_delay_ms": 400.0}
     async with served(folder, **limits) as app:

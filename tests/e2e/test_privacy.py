@@ -37,7 +37,7 @@ def privacy_key(client: Client) -> str:
 
 
 def officer(client: Client) -> Client:
-    """The same user, asked about with the key for that."""
+    """The same user, requested with the privacy key."""
     return client.with_key(privacy_key(client))
 
 

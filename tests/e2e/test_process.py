@@ -30,14 +30,14 @@ TENANT = {"X-Tenant-Id": "tenant_1"}
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """The caller's own, without settings of theirs that would reach the process."""
+    """Return the caller's environment without settings that would reach the process."""
     kept = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "SYSTEMROOT")}
     return {**kept, "DATA_FOLDER": str(folder), "SIGNALS_CACHE_SECONDS": "0"}
 
 
 @asynccontextmanager
 async def process(folder: Path) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
-    """A running `python -m local` on a free port, and its URL; killed at the end."""
+    """Run `python -m local` on a free port; yield it and its URL; kill it at the end."""
     started = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -63,7 +63,7 @@ async def process(folder: Path) -> AsyncIterator[tuple[asyncio.subprocess.Proces
 
 
 def batch(number: int) -> dict[str, Any]:
-    """Four views whose times name the batch, so that the same number always makes the same bytes."""
+    """Four views whose times encode the batch number, so equal numbers make equal bytes."""
     at = int(START * 1000) + number * 100
     return {
         "events": [
@@ -77,7 +77,7 @@ START = time.time() - 600
 
 
 async def post(http: aiohttp.ClientSession, url: str, user: str, number: int) -> bool:
-    """Whether the batch was accepted; no answer is no acceptance."""
+    """Return whether the batch was accepted; no answer counts as not accepted."""
     headers = {**TENANT, "X-Api-Key": SDK_KEY, "X-User": user}
     try:
         async with http.post(f"{url}/v1/events/batch", json=batch(number), headers=headers) as response:
@@ -99,13 +99,13 @@ def change_bus(folder: Path, statement: str) -> None:
 
 
 def let_locks_run_out(folder: Path) -> None:
-    """What a minute of waiting would do: messages the dead process held are free again."""
+    """Expire message locks, as a minute of waiting would: messages of the dead process are free again."""
     change_bus(folder, "UPDATE deliveries SET locked_until = 0")
     change_bus(folder, "UPDATE sessions SET locked_until = 0")
 
 
 def let_the_bus_forget(folder: Path) -> None:
-    """What an hour would do: the ids of old messages no longer tell a duplicate."""
+    """Clear the ids for duplicate detection, as an hour of waiting would."""
     change_bus(folder, "DELETE FROM accepted")
 
 
@@ -207,7 +207,7 @@ async def test_demo_hints_show_personalization_to_a_new_developer(tmp_path: Path
 
 
 def refused(folder: Path, *arguments: str, **settings: str) -> str:
-    """The one sentence a start that cannot work ends with."""
+    """Return the one sentence with which an impossible start ends."""
     ended = subprocess.run(
         [sys.executable, "-m", "local", *arguments],
         cwd=ROOT,

@@ -124,7 +124,7 @@ async def test_exploration_fills_one_place_with_a_known_probability_until_disabl
 
 
 async def events_of_a_page(client: Client, app: App) -> list[Any]:
-    """The archive's lines about one page, a view each."""
+    """Archive lines about one page, one view each."""
     page = (await client.feed(limit=5)).json
     known = {blob.name async for blob in app.services.blobs.list(ARCHIVE, f"{client.tenant_id}/")}
     await client.post([seen(app, page, item) for item in page["items"]])

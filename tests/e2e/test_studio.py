@@ -57,7 +57,7 @@ async def chromium() -> AsyncIterator[Browser]:
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def open_studio(app: App, chromium: Browser) -> AsyncIterator[Open]:
-    """Sign in with an editor's key, each time with a profile of its own. `media` answers for `MEDIA_HOST`.
+    """Sign in with an editor's key, each time in a new browser profile. `media` answers for `MEDIA_HOST`.
 
     The test fails on any error of the page and on any other host it asks.
     """
@@ -92,7 +92,7 @@ async def open_studio(app: App, chromium: Browser) -> AsyncIterator[Open]:
 
 
 async def shown(page: Page) -> list[str]:
-    """The videos in the phone, in order."""
+    """Return the videos in the phone preview, in order."""
     return await page.locator("#feed [data-video]").evaluate_all("all => all.map(each => each.dataset.video)")
 
 

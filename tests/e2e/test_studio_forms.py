@@ -43,7 +43,7 @@ async def tab(page: Page, name: str) -> None:
 
 
 async def edit_travel(page: Page) -> Locator:
-    """Open the form of the video; the dialog."""
+    """Open the form of the video; return the dialog."""
     await page.locator('[data-video="vid_travel_1"]').locator(".link").click()
     return page.get_by_role("dialog", name="Edit the video")
 

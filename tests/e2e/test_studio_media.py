@@ -25,7 +25,7 @@ LOADED = "each => each.complete && each.naturalWidth > 0"
 
 
 class Cdn:
-    """The declared host: what it was asked for, and answers."""
+    """The declared host: its requests and responses."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
@@ -41,7 +41,7 @@ class Cdn:
 
 
 async def with_pictures(app: App, *hosts: str) -> Editor:
-    """Videos with a thumbnail, with a poster alone, with a lost picture, and with a picture of another host."""
+    """Videos with a thumbnail, with only a poster, with a missing image, and with an image of another host."""
     editor = await new_editor(app, make_videos(4), media_hosts=hosts)
     for id, links in {
         "vid_fitness_1": {"thumbnailUrl": f"{CDN}thumb.jpg", "playbackUrl": f"{CDN}clip.mp4"},

@@ -37,7 +37,7 @@ async def agree(page: Page, name: str) -> None:
 
 
 def reported(id: str, at: float, interval: list[float]) -> dict[str, Any]:
-    """A report as the nights store it, of two arms."""
+    """An experiment report of two arms as the nightly job stores it."""
     low, high = interval
 
     def measures(control: bool) -> dict[str, Any]:

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 async def ids(page: Page) -> list[str]:
-    """The videos of the list, in order."""
+    """Return the videos of the list, in order."""
     found: list[str] = await page.locator("tr[data-video]").evaluate_all("all => all.map(each => each.dataset.video)")
     return found
 

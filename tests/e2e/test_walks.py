@@ -20,7 +20,7 @@ OFF = {"X-Personalization": "off"}
 
 @dataclass
 class Walk:
-    """What happened during a walk, so that every gap can be explained."""
+    """Records what happened during paging, so that every gap can be explained."""
 
     client: Client
     served: list[str] = field(default_factory=list)
@@ -33,7 +33,7 @@ class Walk:
     pages: int = 0
 
     async def turn(self, headers: dict[str, str] | None = None) -> bool:
-        """The next page; False when the feed has ended."""
+        """Request the next page; return False when the feed has ended."""
         query = {} if self.cursor is None else {"cursor": self.cursor}
         answer = await self.client.feed(headers, limit=20, **query)
         assert answer.status == 200, answer.body
@@ -57,7 +57,8 @@ class Walk:
 
 
 async def change_the_world(app: App, walk: Walk, catalog: dict[str, Video], draw: random.Random) -> None:
-    """Between two pages: two videos go, two come, one is watched elsewhere and some of the last page are watched."""
+    """Change the catalog between two pages: two videos removed, two added, one watched elsewhere, some of the last
+    page watched."""
     left = walk.unserved(catalog)
     gone = draw.sample(left, min(2, len(left)))
     new = [make_video(f"late_{walk.pages}_{n}", draw.choice(CATEGORIES)) for n in range(2)]

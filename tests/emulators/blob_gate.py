@@ -15,7 +15,7 @@ _OF_THE_CONNECTION = frozenset({"connection", "transfer-encoding", "keep-alive",
 
 
 class BlobGate(HttpServer):
-    """`behind` is the port of Azurite on this machine."""
+    """A proxy; `behind` is the port of Azurite on this machine."""
 
     def __init__(self, behind: int, clock: MovableClock | None = None, *, port: int = 0) -> None:
         super().__init__(FaultPlan(clock or MovableClock()), port=port)
@@ -23,7 +23,7 @@ class BlobGate(HttpServer):
         self._session: ClientSession | None = None
 
     def through(self, connection_string: str) -> str:
-        """An account of Azurite's, reached through the gate."""
+        """Return the connection string of an Azurite account through the proxy."""
         return connection_string.replace(f"http://127.0.0.1:{self._behind}/", f"{self.url}/")
 
     async def start(self) -> None:

@@ -19,7 +19,7 @@ def broker_of_user_events(
     lock_seconds: float = LOCK_SECONDS,
     max_deliveries: int = MAX_DELIVERIES,
 ) -> ServiceBusBroker:
-    """Not started. Leaves the test out when python-qpid-proton, which is built with a C compiler, is not there."""
+    """Return a broker, not started. Skips the test when python-qpid-proton, which needs a C compiler, is missing."""
     try:
         from tests.emulators.servicebus.broker import ServiceBusBroker
     except ImportError:

@@ -6,22 +6,22 @@ import time
 
 
 class MovableClock:
-    """The machine's time plus whatever was added to it. Time only moves forward, but the clock can be set."""
+    """The machine's time plus an offset. Time only moves forward, but the clock can be set."""
 
     def __init__(self) -> None:
         self._ahead = 0.0
         self._set_by = 0.0
 
     def now(self) -> float:
-        """Seconds since the epoch, as the clock has it."""
+        """Return seconds since the epoch by this clock."""
         return time.time() + self._ahead + self._set_by
 
     def elapsed(self) -> float:
-        """Seconds that have passed since some moment."""
+        """Return seconds since a fixed moment."""
         return time.monotonic() + self._ahead
 
     def step(self, seconds: float) -> None:
-        """Set the clock forward, or back where `seconds` is negative. No time passes."""
+        """Set the clock forward, or back for a negative `seconds`. No time passes."""
         self._set_by += seconds
 
     def advance(self, seconds: float) -> None:

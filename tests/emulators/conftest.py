@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def pytest_asyncio_loop_factories(item: pytest.Item) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """The Service Bus SDK sleeps a second at a time: its tests run on a loop that hurries."""
+    """Run the Service Bus tests on a faster loop, because the SDK sleeps a second at a time."""
     of_the_bus = item.path.name.startswith("test_servicebus")
     return {"hurried": HurriedLoop} if of_the_bus else {"plain": asyncio.new_event_loop}
 
@@ -63,7 +63,7 @@ def broker(clock: MovableClock) -> Iterator[ServiceBusBroker]:
 
 @pytest.fixture
 async def bus(broker: ServiceBusBroker) -> AsyncIterator[ServiceBusBus]:
-    """On a loop that hurries, so its budgets are a tenth of what they look like: long, for a machine that is busy."""
+    """A bus on the faster loop, so its time-outs are a tenth of their numbers: long, for a busy machine."""
     bus = ServiceBusBus(connection_string=broker.connection_string, publish_budget_seconds=200, call_seconds=600)
     yield bus
     await bus.close()

@@ -57,7 +57,7 @@ class Fault:
     added_at: float = 0.0
 
     def is_due(self, now: float) -> bool:
-        """Whether it applies at this time of the server's clock."""
+        """Return whether it applies at this time of the server's clock."""
         age = now - self.added_at
         return age >= self.after and (self.until is None or age < self.until)
 
@@ -74,7 +74,7 @@ NO_FAULT = Fault(times=None)
 
 
 class FaultPlan:
-    """The faults in force on one server, in the order they were added, and the requests it has seen."""
+    """The faults of one server in the order they were added, and the requests received."""
 
     def __init__(self, clock: MovableClock) -> None:
         self._clock = clock
@@ -85,13 +85,13 @@ class FaultPlan:
         """How many requests met each fault that has a name."""
 
     def add(self, fault: Fault) -> Fault:
-        """Put a fault in force."""
+        """Add a fault."""
         fault.added_at = self._clock.now()
         self._faults.append(fault)
         return fault
 
     def clear(self) -> None:
-        """Everything works again."""
+        """Remove all faults."""
         self._faults.clear()
         self._down_until = 0.0
 
@@ -104,7 +104,7 @@ class FaultPlan:
         return self._clock.now() < self._down_until
 
     def take(self, label: str) -> Fault:
-        """The fault for this request (`NO_FAULT` when there is none), and one use of it is spent."""
+        """Return the fault for this request (`NO_FAULT` when there is none) and use it up once."""
         self.requests.append(label)
         if self.is_down:
             return Fault(cut=BEFORE)
@@ -120,11 +120,11 @@ class FaultPlan:
         return NO_FAULT
 
     def count(self, label_part: str) -> int:
-        """How many requests so far had `label_part` in their label."""
+        """Return how many requests so far had `label_part` in their label."""
         return sum(label_part in label for label in self.requests)
 
 
 async def wait(fault: Fault) -> None:
-    """Spend the fault's delay."""
+    """Wait for the fault's delay."""
     if fault.delay:
         await asyncio.sleep(fault.delay)

@@ -11,7 +11,7 @@ from tests.emulators.faults import Fault, FaultPlan
 
 MAX_BODY_BYTES = 8 << 20
 STALL_SECONDS = 60.0
-"""Longer than any client of ours waits."""
+"""Longer than any of our clients waits."""
 
 
 class HttpServer:
@@ -43,7 +43,7 @@ class HttpServer:
             self._runner = self._site = None
 
     async def accept(self) -> None:
-        """Listen (again, after `refuse`) on the same port."""
+        """Listen on the same port, again after `refuse`."""
         if self._runner is None or self._site is not None:
             return
         self._site = web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True)
@@ -52,7 +52,7 @@ class HttpServer:
             self.port = self._runner.addresses[0][1]
 
     async def refuse(self) -> None:
-        """Stop listening and drop every open connection: new ones are refused by the operating system."""
+        """Stop listening and drop every open connection, so the operating system refuses new ones."""
         if self._runner is None or self._site is None:
             return
         await self._site.stop()
@@ -72,7 +72,7 @@ class HttpServer:
 
 
 async def replaced(request: web.Request, fault: Fault) -> web.StreamResponse | None:
-    """The answer that a fault puts in place of the server's own, None when it leaves it alone."""
+    """Return the response that a fault puts in place of the server's own; None for no replacement."""
     if fault.stall:
         answer = web.StreamResponse(headers={"Content-Type": fault.content_type, "Content-Length": "1000"})
         await answer.prepare(request)

@@ -19,7 +19,7 @@ class _HurriedSelector(selectors.DefaultSelector):
 
 
 class HurriedLoop(asyncio.SelectorEventLoop):
-    """A selector loop at `SPEED` times the pace."""
+    """A selector loop with time running `SPEED` times as fast."""
 
     def __init__(self) -> None:
         super().__init__(_HurriedSelector())

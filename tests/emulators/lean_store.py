@@ -15,7 +15,7 @@ from tests.emulators.cosmos import CosmosServer
 
 
 class Clock:
-    """Seconds that pass when they are told to."""
+    """Seconds that pass only when a test says so."""
 
     def __init__(self) -> None:
         self.now = 1_000.0
@@ -35,7 +35,7 @@ async def opened(
     writes_wanted: Callable[[], bool] = lambda: False,
     write_timeout_seconds: float = 0.3,
 ) -> AsyncIterator[CosmosStore]:
-    """A store with one document in it, which asks `account` first. `calls` gets the operations and their statuses."""
+    """A store with one document, which calls `account` first. `calls` receives the operations and their statuses."""
     wire = Wire(account, "video", cosmos.entra.credential, clock=clock or Clock())
     store = CosmosStore(
         "video",

@@ -41,7 +41,7 @@ from tests.emulators.tcp_gate import TcpGate
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """Where each listens; 0 picks a free port."""
+    """The port of each server; 0 picks a free one."""
 
     cosmos: int = 0
     servicebus: int = 0
@@ -121,7 +121,7 @@ class Emulators:
             await asyncio.to_thread(self.azurite.stop)
 
     def settings(self) -> dict[str, str]:
-        """The environment of an app that uses them all, with secrets made for this run."""
+        """Return the environment of an app that uses all servers, with secrets made for this run."""
         return {
             "DOCUMENT_STORE": "cosmos",
             "COSMOS_CONNECTION_STRING": self.cosmos.connection_string,
@@ -140,31 +140,31 @@ class Emulators:
         return direct if gate is None else direct.replace(f":{self.broker.port};", f":{gate.port};")
 
     def plan(self, name: str) -> FaultPlan:
-        """The faults of one server. Raises `KeyError`."""
+        """Return the faults of one server. Raises `KeyError`."""
         if name == "blob" and self._blob_gate is not None:
             return self._blob_gate.faults
         return {"cosmos": self.cosmos, "servicebus": self.broker, "appconfig": self.appconfig}[name].faults
 
     def spoil(self) -> None:
-        """Send garbage once on every connection to the bus. Raises `KeyError` without gates."""
+        """Send garbage once on every connection to the bus. Raises `KeyError` without proxies."""
         if self._bus_gate is None:
             raise KeyError("servicebus")
         self._bus_gate.spoil()
         self._bus_gate.garbage = False
 
     def bus_bytes(self) -> int:
-        """Bytes that passed the bus's gate, in both directions. Raises `KeyError` without gates."""
+        """Return the bytes that passed the bus's proxy, in both directions. Raises `KeyError` without proxies."""
         if self._bus_gate is None:
             raise KeyError("servicebus")
         return self._bus_gate.passed
 
     def advance(self, seconds: float) -> None:
-        """Let time pass on all of them."""
+        """Let time pass on all servers."""
         self.clock.advance(seconds)
         self.broker.call(self.broker.tick)
 
     def queues(self) -> dict[str, int]:
-        """How many messages each path of the bus holds, locked or not."""
+        """Return the number of messages of each path of the bus, locked or not."""
         queues = self.broker.namespace.queues
         return self.broker.call(lambda: {path: len(queue.messages) for path, queue in queues.items()})
 

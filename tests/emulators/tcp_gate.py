@@ -38,7 +38,7 @@ class TcpGate:
             writer.transport.abort()
 
     def spoil(self) -> None:
-        """Send garbage on every connection now, and on each in place of its next answer, until `garbage` is unset."""
+        """Send garbage on every connection now, and on each instead of its next answer, until `garbage` is unset."""
         self.garbage = True
         for writer in list(self._open):
             writer.write(GARBAGE)

@@ -213,7 +213,7 @@ async def test_replace_leaves_exactly_the_given_flags(server, settings):
 
 
 class HangingCredential:
-    """A token credential that answers when it is let go, and counts how many were made."""
+    """A token credential that answers when released, and counts its instances."""
 
     made = 0
 

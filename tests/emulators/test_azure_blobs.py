@@ -17,7 +17,7 @@ from tests.emulators.http import HttpServer, cut
 
 
 class Broken(HttpServer):
-    """A Blob Storage that only ever fails, in the way its fault says."""
+    """A Blob Storage that always fails, as its fault says."""
 
     def __init__(self) -> None:
         super().__init__(FaultPlan(MovableClock()))
@@ -75,7 +75,7 @@ async def test_missing_container_is_not_taken_for_a_missing_blob():
 
 @pytest.mark.parametrize("status", [200, 204, 206])
 async def test_response_that_is_no_part_of_a_blob_is_an_outage(status):
-    """A proxy answers a download with a page, with nothing, or as a whole: what is asked for is a range, so 206."""
+    """A proxy answers a ranged download with a page, nothing, or the whole blob instead of 206."""
     async with BlobGate(azurite.running().port) as gate:
         blobs = AzureBlobs(connection_string=gate.through(azurite.running().account()), retries=0, timeout_seconds=0.5)
         await blobs.ready()

@@ -49,7 +49,7 @@ from tests.events.topic import MemoryTopic, services_on
 from tests.parts import signals_consumer
 
 BUDGET_SECONDS = 3.0
-"""A fold that one fault delays is done within it: time-outs here are 0.3 s. On Azure a batch has 10 s to be counted."""
+"""A fold delayed by one fault finishes within it: time-outs here are 0.3 s. On Azure a batch has 10 s."""
 NEW = [Create({"id": "new", "n": 1})]
 
 
@@ -77,7 +77,7 @@ async def test_batch_is_written_without_the_sdk(lean, calls):
 
 
 class ListeningServer(CosmosServer):
-    """Remembers the headers and the body of every batch."""
+    """Records the headers and the body of every batch."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -321,7 +321,7 @@ TENANT, USER, EVENTS = "tenant_1", "user-key", 3
 
 
 class Folding:
-    """A consumer that writes through `store`, and what came of its messages."""
+    """A consumer that writes through `store`, and the results of its messages."""
 
     def __init__(self, store: CosmosStore, folder: Path) -> None:
         self.store, self.topic = store, MemoryTopic()
@@ -337,17 +337,17 @@ class Folding:
         return await self.consumer.handle(encode(Batch(f"{number:032x}", TENANT, USER, 1_700_000_000.0, events)))
 
     async def views(self) -> int:
-        """How many views the user's signals have counted."""
+        """Return how many views the user's signals have counted."""
         found = await self.store.read(USER_ACTIVITY, USER, SIGNALS_ID, latest=True)
         return int(from_document(found.body).daily["views"].sum()) if found else 0
 
     def handed_on(self) -> Counter[int]:
-        """How often each event went on to the roll-up."""
+        """Return how often each event was published to the roll-up."""
         bodies = [message.body for message in self.topic.published if message.to == ROLLUP]
         return Counter(event.identity for body in bodies for batch in decode(body) for event in batch.events)
 
     async def holds(self, batches: int) -> None:
-        """Every event of so many batches has been counted once, and handed on once."""
+        """Fail unless every event of so many batches was counted once and published once."""
         assert await self.views() == batches * EVENTS
         assert list(self.handed_on().values()) == [1] * (batches * EVENTS)
 

@@ -23,7 +23,7 @@ from tests.emulators.lean_store import Clock, free_port, opened
 from tests.emulators.tcp_gate import TcpGate
 
 BUDGET_SECONDS = 0.08
-"""As the feed's: a page waits no longer for a user's signals."""
+"""The feed's limit: a page waits no longer for a user's signals."""
 
 
 @pytest.fixture
@@ -195,7 +195,7 @@ async def reader_of(store: CosmosStore) -> AsyncIterator[SignalsReader]:
 
 
 async def _answer(reader: SignalsReader) -> tuple[str, float]:
-    """What a page is made of, and after how many seconds that is known."""
+    """Return the mode of a page and the seconds until it was known."""
     loop = asyncio.get_running_loop()
     began = loop.time()
     try:

@@ -21,7 +21,7 @@ from tests.emulators.faults import AFTER, Fault
 
 @pytest.fixture
 async def stock(cosmos: CosmosServer, store: CosmosStore) -> AsyncIterator[ContainerProxy]:
-    """The container `tenants` through a client with its default settings, entered as it should be."""
+    """The container `tenants` through a client with default settings, entered as a context manager."""
     async with CosmosClient.from_connection_string(cosmos.connection_string) as client:
         container = client.get_database_client("video").get_container_client("tenants")
         await container.read()

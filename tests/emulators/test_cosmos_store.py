@@ -32,7 +32,7 @@ MARKER = {"id": "marker"}
 
 
 async def follow(store: CosmosStore, token: str | None, limit: int = 500) -> tuple[list[str], str]:
-    """The ids of all changes since the token, and the token at the end."""
+    """Return the ids of all changes since the token, and the token at the end."""
     ids: list[str] = []
     while True:
         changes = await store.changes(VIDEOS, token, limit=limit)

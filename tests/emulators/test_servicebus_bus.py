@@ -21,13 +21,13 @@ def message(id: str, session: str = "tenant", body: bytes = b"events") -> Outgoi
 
 
 def in_subscription(broker: Any, subscription: str = SIGNALS) -> list[str]:
-    """Ids of the messages in a subscription."""
+    """Return the ids of the messages in a subscription."""
     queue = broker.namespace.queues[f"{TOPIC}/subscriptions/{subscription}"]
     return broker.call(lambda: [stored.message_id for stored in queue.messages.values()])
 
 
 def close_senders(broker: Any) -> None:
-    """What the service does to links that were idle for ten minutes."""
+    """Close idle sender links, as the service does after ten minutes."""
     from proton import Condition
 
     def close() -> None:
@@ -40,7 +40,7 @@ def close_senders(broker: Any) -> None:
 
 
 async def test_message_carries_only_properties_that_are_read(broker, bus):
-    """One to the fold carries its id and where it goes, one to the roll-up its session besides."""
+    """A message to the fold has its id and target, one to the roll-up also its session."""
     id, body = "f" * 32, b"x" * 100
     await bus.publish(OutgoingMessage(id, NO_SESSION, body, SIGNALS))
     await bus.publish(OutgoingMessage(f"{id}.rollup", "tenant", body, ROLLUP))
@@ -167,7 +167,7 @@ async def session_with(bus, number: int) -> tuple[Any, list[Any]]:
 
 
 def frames_of(session: Any) -> list[int]:
-    """How many messages each frame settles, from now on."""
+    """Record how many messages each settlement frame covers."""
     link, sizes = session._receiver._handler._link, []
     send = link.send_disposition
 

@@ -27,7 +27,7 @@ _REST = struct.Struct("<BBQHH")
 
 
 def pack_rows(signals: Signals) -> bytes:
-    """The bytes of a document, as an earlier package made them."""
+    """Return the bytes of a document as an earlier package packed them."""
     rest = _pack_rest(signals)
     smaller = zlib.compress(rest, 1)
     encoding, rest = (ZLIB, smaller) if len(smaller) < len(rest) else (PLAIN, rest)

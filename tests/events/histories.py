@@ -32,7 +32,7 @@ NO_UNLIKES = tuple(kind for kind in EVENT_TYPES if kind not in TAKES_BACK)
 
 
 def facts_of(videos: int, categories: int = 6, tags: int = 7, creators: int = 5) -> dict[str, Facts]:
-    """Facts about `v0`, `v1`, …; a few videos have none of something."""
+    """Facts about `v0`, `v1`, …; a few videos lack some of them."""
     return {
         f"v{n}": Facts(
             category=f"category {n % categories}" if n % 11 else "",
@@ -69,7 +69,7 @@ Sums = dict[int, list[float]]
 
 
 def recount(found: Iterable[Event], facts: Mapping[str, Facts], newest_minute: int) -> tuple[Sums, Sums, Sums]:
-    """What categories, tags and creators should hold: every distinct event once, as of the newest minute."""
+    """Return the expected categories, tags and creators: every distinct event once, as of the newest minute."""
     categories: Sums = defaultdict(lambda: [0.0] * CATEGORY_FIELDS)
     tags: Sums = defaultdict(lambda: [0.0] * TAG_FIELDS)
     creators: Sums = defaultdict(lambda: [0.0] * TAG_FIELDS)
@@ -107,12 +107,12 @@ def rows_of(counters: Counters) -> Sums:
 
 
 def strength(row: Sequence[float]) -> float:
-    """Views, skips and approvals, as the cap compares them."""
+    """Return views, skips and approvals, as the cap compares them."""
     return row[0] + row[2] + max(0.0, row[3])
 
 
 def everything(signals: Signals) -> dict[str, object]:
-    """Signals as comparable values; counters apart, because they are floats."""
+    """Return signals as comparable values; counters apart, because they are floats."""
     names = ("seen", "watched", "skipped", "dismissed", "follows", "progress", "identities")
     rings = {name: getattr(signals, name) for name in names}
     return {

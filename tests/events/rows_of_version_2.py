@@ -16,7 +16,7 @@ from shared.domain.event_types import TYPE_CODES
 def encode_in_rows(
     batches: Sequence[Batch], *, in_zlib: bool = False, change: Callable[[list[Any]], object] = lambda raw: None
 ) -> bytes:
-    """The body of a message; `change` sees its JSON before."""
+    """Return the body of a message; `change` can edit its JSON before."""
     raw = [_rows(batch) for batch in batches]
     change(raw)
     content = orjson.dumps(raw)

@@ -59,7 +59,7 @@ def test_last_line_without_a_newline_is_read() -> None:
 
 @dataclass
 class Store:
-    """Blobs by name, which count what was read."""
+    """Blobs by name; records what was read."""
 
     blobs: dict[str, bytes]
     read_names: list[str] = field(default_factory=list)
@@ -76,7 +76,7 @@ class Store:
 
 
 def at(hours: float, tenant: str = "t") -> str:
-    """A blob's name that many hours after the page."""
+    """Return the name of a blob that many hours after the page."""
     return f"{tenant}/{datetime.fromtimestamp(NOW + hours * 3_600, UTC):%Y/%m/%d/%H}/0-1-1.jsonl.gz"
 
 

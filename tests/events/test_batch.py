@@ -73,7 +73,7 @@ one_request = st.builds(
 
 
 def as_sent(batch: Batch) -> Batch:
-    """The batch as a handler makes it: events quote receipts that it has."""
+    """Return the batch as a handler builds it: events quote receipts that the batch contains."""
     quoted = len(batch.requests)
     events = (e if e.request is None or e.request < quoted else replace(e, request=None) for e in batch.events)
     return replace(batch, events=tuple(events))
@@ -111,7 +111,7 @@ def names_of_ours(batch: Batch) -> Batch:
 
 @st.composite
 def some_batches(draw: st.DrawFn) -> list[Batch]:
-    """With all that a message of version 2 has room for."""
+    """Batches with every field that a version 2 message has."""
     batches = []
     for batch in draw(st.lists(one_batch | one_batch.map(names_of_ours), min_size=1, max_size=3)):
         requests = tuple(replace(request, feed=draw(st.integers(0, 2**32 - 1))) for request in batch.requests)
@@ -155,7 +155,7 @@ def test_truncated_or_altered_version_2_message_is_unreadable_or_newer(
 @settings(max_examples=120, deadline=None)
 @given(one_batch | one_batch.map(names_of_ours), st.data())
 def test_columns_with_any_altered_byte_are_a_batch_or_unreadable(batch: Batch, data: st.DataObject) -> None:
-    """Below the compression, where a changed byte means something."""
+    """Alters bytes below the compression, where they have a meaning."""
     stored = list(batch_columns.to_parts(batch))
     which = data.draw(st.sampled_from([0, 1]))
     at = data.draw(st.integers(0, len(stored[which]) - 1))
@@ -174,7 +174,7 @@ def test_random_bytes_in_a_frame_are_a_batch_or_unreadable_or_newer(
 
 
 def check_that_it_is_harmless(body: bytes) -> None:
-    """It says that it cannot be read, or every batch in it can be published again, folded, counted and archived."""
+    """Fail unless it is unreadable, or every batch in it can be published again, folded, counted and archived."""
     try:
         read = decode(body)
     except (UnreadableBatch, NewerMessage):
@@ -210,7 +210,7 @@ def test_a_later_version_encoding_or_dictionary_is_newer_and_not_unreadable(enco
 
 
 def with_types_200(body: bytes, at: int) -> bytes:
-    """A message of one batch of which one event is of a type that nobody knows."""
+    """A message of one batch with one event of an unknown type."""
     if body[0] != MARK:
         raw = orjson.loads(body)
         raw["events"][at][0] = 200
@@ -302,7 +302,7 @@ def test_batch_with_one_invalid_value_is_unreadable_or_a_batch(batch: Batch, dat
 @settings(max_examples=150, deadline=None)
 @given(one_batch.filter(lambda batch: bool(batch.events)), st.data())
 def test_invalid_event_value_never_passes_decoding(batch: Batch, data: st.DataObject) -> None:
-    """Whatever is decoded can be folded, added to statistics and archived."""
+    """Any decoded event can be folded, added to statistics and archived."""
     raw = orjson.loads(encode(batch))
     rows = data.draw(st.sampled_from([name for name in ("events", "requests") if raw[name]]))
     row = data.draw(st.sampled_from(raw[rows]))
@@ -379,7 +379,7 @@ def test_seven_days_old_is_accepted_and_older_is_not() -> None:
 
 
 def test_clamped_event_keeps_the_identity_it_was_sent_with() -> None:
-    """Sent again a minute later it would be clamped to another time, and still be the same event."""
+    """Resent a minute later it would be clamped to another time, and is still the same event."""
     sent = good(timestamp=(NOW + 4_000) * 1000)
     first, later = parse_event(sent, NOW)[0], parse_event(sent, NOW + 60)[0]
     assert first.at_ms != later.at_ms

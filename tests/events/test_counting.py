@@ -19,7 +19,7 @@ from shared.domain.fingerprint import fingerprint
 NOW = 1_795_000_000.0
 PAGE = ("v0", "v1", "v2")
 TYPES = tuple(kind for kind in EVENT_TYPES if kind != PROGRESS)
-"""All that count by themselves: a heartbeat counts as part of its play."""
+"""Event types that count by themselves: a heartbeat counts as part of its play."""
 
 
 def receipt(key: int = 7, ago_seconds: float = 60.0) -> FeedReceipt:
@@ -37,7 +37,7 @@ def batch(*events: Event, quoting: FeedReceipt | None = None, trusted: bool = Fa
 
 
 def run(batches: list[Batch], ledger: Ledger | None = None) -> tuple[Counter[tuple[str, str]], Ledger]:
-    """What counts of batches one after another, by video and type."""
+    """Return the counted events of consecutive batches, by video and type."""
     ledger, total = ledger or Ledger(), Counter[tuple[str, str]]()
     for each in batches:
         decision = decide(each, each.events, ledger, NOW)

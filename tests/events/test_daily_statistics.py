@@ -36,7 +36,7 @@ events = st.lists(
 
 
 def plain(told: Iterable[StatEvent], kind: str) -> Counter[tuple[str, date]]:
-    """A recount."""
+    """Recount the events."""
     return Counter((video, datetime.fromtimestamp(at, UTC).date()) for video, at, what, _, _ in told if what == kind)
 
 

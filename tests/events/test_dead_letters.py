@@ -40,7 +40,7 @@ TENANT = "tenant_1"
 
 
 class World:
-    """An embedded bus and a store in memory that go by one clock."""
+    """An embedded bus and an in-memory store with one clock."""
 
     def __init__(self, folder: Path) -> None:
         self.now = NOW
@@ -49,7 +49,7 @@ class World:
         self.said: list[str] = []
 
     async def bury(self, batch: Batch | bytes, subscription: str = SIGNALS, reason: str = "poison") -> None:
-        """Put a batch, or bytes that are none, into the dead letters."""
+        """Put a batch, or invalid bytes, into the dead letters."""
         body, id = (batch, "odd") if isinstance(batch, bytes) else (encode(batch), batch.id)
         await self.bus.dead_letter(subscription, OutgoingMessage(id, TENANT, body), reason, "for the test")
 
@@ -61,7 +61,7 @@ class World:
         return await replay(self.services, subscription, letters, dry_run=dry_run, say=self.said.append)
 
     async def fold_all(self) -> list[str]:
-        """What becomes of everything that waits in `signals`."""
+        """Fold everything that waits in `signals`; return the outcomes."""
         receiver = await self.bus.receiver(SIGNALS)
         outcomes = []
         for message in await receiver.receive(100, 0):
@@ -129,7 +129,7 @@ async def test_letter_past_the_duplicate_check_stays_with_that_reason(world: Wor
 
 
 async def test_interrupted_replay_can_be_repeated_without_effect(world: World) -> None:
-    """The process dies between publishing a letter and taking it out of the dead letters."""
+    """The process dies between publishing a letter and removing it from the dead letters."""
     await world.bury(batch(1))
     letters = await world.letters()
     publish = world.bus.publish
@@ -171,7 +171,7 @@ async def test_dead_letters_of_erased_users_are_deleted_and_later_ones_stay(worl
 
 
 def several(*batches: Batch, odd: bool = False) -> bytes:
-    """A message of several batches; `odd` puts one that cannot be read between them."""
+    """A message of several batches; `odd` puts an unreadable one between them."""
     first, *rest = batches
     return encode_all([first, *([changed(first, user_key="no/key")] if odd else []), *rest])
 
@@ -259,7 +259,7 @@ def test_command_lists_shows_and_replays_dead_letters(tmp_path: Path) -> None:
 
 
 class Job:
-    """Stands for a job of the night; remembers when it was done."""
+    """Stands for a nightly job; records when it ran."""
 
     def __init__(self, world: World) -> None:
         self.world = world

@@ -46,7 +46,7 @@ from tests.events.histories import (
 )
 
 CLOSE = {"rel": 1e-4, "abs": 1e-4}
-"""float32 is good for about one part in a million; a long history of foldings adds a few of those up."""
+"""Tolerance: float32 is exact to about one part in a million, and a long series of folds adds a few of those up."""
 
 FEW = facts_of(40)
 MANY = facts_of(400, categories=70, tags=61, creators=53)
@@ -55,7 +55,7 @@ MANY = facts_of(400, categories=70, tags=61, creators=53)
 def folded(
     batches: Sequence[Sequence[Event]], facts: Mapping[str, Facts] = FEW, *, stored: bool = True
 ) -> Signals | None:
-    """The batches folded one after another; with `stored`, written and read back in between, as in production."""
+    """Fold the batches in sequence; with `stored`, written and read back in between, as in production."""
     signals: Signals | None = None
     for batch in batches:
         signals = fold(signals, batch, facts, HALF_LIFE_DAYS, NOW)
@@ -75,7 +75,7 @@ def in_batches(history: Sequence[Event], sizes: Sequence[int]) -> list[list[Even
 
 @st.composite
 def retold(draw: st.DrawFn, most: int, videos: int = 40) -> tuple[list[Event], list[list[Event]], list[list[Event]]]:
-    """A history, cut into batches, and the same batches in any order with any of them repeated."""
+    """A history cut into batches, and the same batches in any order with repeats."""
     history = draw(events(videos, most))
     batches = in_batches(history, draw(st.lists(st.integers(1, 9), max_size=12)))
     repeated = draw(st.lists(st.sampled_from(batches), max_size=6)) if batches else []
@@ -128,7 +128,7 @@ def test_signals_below_the_caps_equal_a_plain_recount(
 
 
 def check_bound(counters: Counters, sums: Sums, cap: int, *, exact: bool) -> None:
-    """No entry is above the truth, none is below it by more than `lost`, and all together by exactly that."""
+    """Fail if an entry is above the truth or more than `lost` below it; all together must be below by exactly that."""
     rows = rows_of(counters)
     assert len(rows) <= cap
     slack = 1e-3 + 1e-5 * sum(strength(row) for row in sums.values())

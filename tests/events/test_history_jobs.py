@@ -46,7 +46,7 @@ ROWS_OF_USER = 4
 
 
 class SteppedBlobs:
-    """Writes and deletes in steps."""
+    """Counts writes and deletes as steps."""
 
     def __init__(self, inner: Any, steps: Steps) -> None:
         self._inner, self._steps = inner, steps
@@ -67,7 +67,7 @@ class SteppedBlobs:
 
 
 class WritesInSteps(SteppedDocuments):
-    """Only writes are steps: what dies at a read dies after the write before it."""
+    """Counts only writes as steps: a crash at a read equals one after the write before it."""
 
     async def read(self, *arguments: Any, **named: Any) -> Any:
         return await self._inner.read(*arguments, **named)
@@ -80,7 +80,7 @@ class WritesInSteps(SteppedDocuments):
 
 
 def importer(world: World, documents: Any, blobs: Any, now: list[float]) -> HistoryImporter:
-    """A worker as another process would have it."""
+    """A worker as in another process."""
     services, clock = world.services, lambda: now[0]
     parts = JobParts(documents, blobs, services.tenants, services.tenants_refresher, services.telemetry, clock)
     taker = HistoryTaker(
@@ -98,7 +98,7 @@ def importer(world: World, documents: Any, blobs: Any, now: list[float]) -> Hist
 
 
 def lines() -> bytes:
-    """Two days of three users; the last row comes twice."""
+    """Two days of three users; the last row appears twice."""
     rows = [
         {
             "user": user,
@@ -118,7 +118,7 @@ async def queued(world: World, now: list[float]) -> str:
 
 
 async def run_and_die(world: World, now: list[float], at: int, when: str) -> int:
-    """One run that dies at step `at`; how many steps it took."""
+    """Run once and die at step `at`; return the number of steps."""
 
     async def happen() -> None:
         raise Died
@@ -192,7 +192,7 @@ async def test_job_with_a_lost_state_continues_by_its_markers(tmp_path: Path) ->
 
 
 async def test_history_fold_succeeds_after_a_concurrent_live_batch(tmp_path: Path) -> None:
-    """The signals changed under the fold of a history: it reads them again, and both count."""
+    """The signals changed during the fold of past events: it reads them again, and both count."""
     world = World(tmp_path)
     await world.prepare()
     key = world.services.identity.user_key(TENANT, USERS[0])
@@ -256,8 +256,8 @@ def live_batch(key: str, number: int, events: Sequence[int], accepted_at: float 
 
 @st.composite
 def told(draw: st.DrawFn) -> tuple[list[list[int]], list[list[int]], list[tuple[str, int]]]:
-    """Parts of a history, batches of the app, and an order of both in which any comes again, batches also packed
-    otherwise: by half of one, and half of the next."""
+    """Parts of past events, live batches, and an order of both with repeats; batches are also repacked from halves
+    of two."""
     parts = [list(range(40 * n, 40 * n + draw(st.integers(1, 40)))) for n in range(draw(st.integers(1, 5)))]
     batches = [list(range(20 * n, 20 * n + draw(st.integers(1, 20)))) for n in range(draw(st.integers(1, 4)))]
     each = [("part", n) for n in range(len(parts))] + [("batch", n) for n in range(len(batches))]

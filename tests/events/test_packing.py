@@ -30,7 +30,7 @@ LINGER = 0.03
 
 
 def run(story: Callable[[], Awaitable[None]]) -> None:
-    """Run a story on a loop of its own."""
+    """Run a coroutine on a loop of its own."""
 
     async def told() -> None:
         await story()
@@ -41,11 +41,11 @@ def run(story: Callable[[], Awaitable[None]]) -> None:
 
 @dataclass
 class Wire:
-    """Takes messages as the bus does: under an id once. `seconds`: how long it takes to confirm one."""
+    """Accepts messages as the bus does, each id once. `seconds`: the time to confirm one."""
 
     seconds: float = 0.0
     unconfirmed: int = 0
-    """How many attempts from now on are taken, but not confirmed."""
+    """Number of the next attempts that are accepted but not confirmed."""
     refuses: Callable[[tuple[Batch, ...]], bool] = lambda batches: False
     attempts: list[OutgoingMessage] = field(default_factory=list)
     taken: dict[str, OutgoingMessage] = field(default_factory=dict)
@@ -61,7 +61,7 @@ class Wire:
             raise BusUnavailable("not confirmed")
 
     def packs(self) -> list[list[str]]:
-        """The ids of the batches in each message that was taken."""
+        """Return the batch ids of each accepted message."""
         return [[batch.id for batch in decode(message.body)] for message in self.taken.values()]
 
 
@@ -306,7 +306,7 @@ def test_message_has_3_4_batches_at_the_rate_of_a_full_instance(rate: int) -> No
 def test_each_confirmed_batch_is_sent_exactly_once(
     arrivals: list[tuple[float, str, bool]],
 ) -> None:
-    """With callers that ask again until their batch is confirmed, as the fold does."""
+    """With callers that retry until their batch is confirmed, as the fold does."""
 
     async def story() -> None:
         refused = {f"{n:032x}" for n, (_, _, is_refused) in enumerate(arrivals) if is_refused}

@@ -36,7 +36,7 @@ RECEIPT = FeedReceipt(int(NOW) - 600, True, True, key=7)
 
 
 def told(kind: str, video: str, position_ms: int, number: int, *, play: int = 1, quotes: bool = True) -> Event:
-    """An event of a play that began a minute ago for each number of the play."""
+    """An event of a play; each play number began a minute ago."""
     began = NOW_MS - 60_000 * play
     key = fingerprint(f"{video}\nplay {play}") or 1
     return Event(
@@ -52,7 +52,7 @@ def told(kind: str, video: str, position_ms: int, number: int, *, play: int = 1,
 
 
 class Pipeline:
-    """The fold, the decision and the roll-up of one user, without store and bus."""
+    """Fold, counting decision and roll-up of one user, without store and bus."""
 
     def __init__(self, version: int) -> None:
         self._version = version
@@ -81,13 +81,13 @@ class Pipeline:
 
     @property
     def watched(self) -> tuple[int, int]:
-        """Views and ms of the user."""
+        """The user's views and ms."""
         if self.signals is None:
             return 0, 0
         return int(self.signals.daily["views"].sum()), int(self.signals.daily["watch_ms"].sum())
 
     def counted(self, video: str) -> tuple[int, int, int, int]:
-        """Views and ms of a video in the week's statistics and in the days'."""
+        """Return a video's views and ms, in the week's statistics and in the daily ones."""
         week, day = self.stats.week(video, NOW), self.day.of(video)
         return week["views"], week["watchMs"], day["views"], day["watchMs"]
 

@@ -43,7 +43,7 @@ async def test_age_of_the_oldest_message_grows_between_measurements() -> None:
 
 
 async def test_process_that_stopped_measuring_reports_no_age() -> None:
-    """Or an alert would go on for ever on what one of them saw last."""
+    """Otherwise an alert would continue for ever on the last value of one process."""
     now, telemetry, bus = 1_000.0, Telemetry(), Bus()
     queues = Queues(bus, telemetry, lambda: now, lambda: now)  # type: ignore[arg-type]
     await queues.measure()

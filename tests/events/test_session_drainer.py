@@ -27,7 +27,7 @@ class Session:
 
 @dataclass
 class Sessions:
-    """So many portions wait in each session; who has one is its only owner."""
+    """A number of portions waits in each session; a session has one owner at a time."""
 
     portions: Counter[str]
     owned: set[str] = field(default_factory=set)
@@ -44,7 +44,7 @@ class Sessions:
 
 @dataclass
 class Work:
-    """Takes one portion a visit; new ones come while it works, `arriving` a visit."""
+    """Takes one portion per visit; `arriving` new ones come during each."""
 
     bus: Sessions
     arriving: int = 0

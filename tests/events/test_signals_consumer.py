@@ -44,7 +44,7 @@ TENANT, USER = "tenant_1", "user-key"
 
 
 class World:
-    """A consumer on a store, a topic and a clock in memory."""
+    """A consumer on an in-memory store, topic and clock."""
 
     def __init__(self, folder: Path) -> None:
         self.now = NOW
@@ -53,7 +53,7 @@ class World:
         self.services: App = services_on(self.documents, self.topic, lambda: self.now, folder)
 
     def consumer(self) -> SignalsConsumer:
-        """A worker of its own: it shares no lock with the others."""
+        """Return a new worker that shares no lock with others."""
         return signals_consumer(self.services)
 
     async def signals(self, user: str = USER) -> Signals | None:
@@ -65,7 +65,7 @@ class World:
         return int(signals.daily["views"].sum()) if signals else 0
 
     def handed_on(self) -> Counter[int]:
-        """How often each event's identity was handed on to the roll-up."""
+        """Return how often each event was published to the roll-up."""
         return Counter(
             event.identity
             for message in self.topic.published
@@ -81,7 +81,7 @@ def world(tmp_path: Path) -> World:
 
 
 def batch(number: int, size: int = 3, accepted_at: float = NOW, user: str = USER, first: int | None = None) -> bytes:
-    """A batch of views; `first` numbers its first event, so that batches may overlap."""
+    """A batch of views; `first` numbers its first event, so batches can overlap."""
     start = number * size if first is None else first
     events = tuple(
         Event("video_view", f"v{n % 7}", int(NOW * 1000) - 1_000 * n, fingerprint(f"event {n}"), watch_ms=1_000.0)
@@ -240,13 +240,13 @@ async def test_bad_batch_of_a_message_is_dead_lettered_alone(world: World) -> No
 
 
 def pack(*numbers: int, users: int = 1_000) -> bytes:
-    """A message with several batches, each of a user of its own unless there are few."""
+    """A message of several batches, each of its own user unless there are few."""
     batches = [decode(batch(n, user=f"user{n % users}", first=10 * n))[0] for n in numbers]
     return encode_all(batches)
 
 
 async def test_batches_of_a_message_are_folded_concurrently(world: World) -> None:
-    """Each waits for the store until all of them do."""
+    """Each fold waits in the store until all of them do."""
     waiting, all_wait = 0, asyncio.Event()
     write = world.documents.write
 
@@ -364,7 +364,7 @@ async def test_batches_republished_after_an_outage_are_marked_as_repeated(world:
 
 
 async def test_client_copy_in_another_message_publishes_nothing(world: World) -> None:
-    """The confirmation of the first message got lost, so each client sent its batch again, beside other neighbors."""
+    """The first message's confirmation was lost, so each client resent its batch, which was packed with others."""
     first = [replace(decode(batch(n, user=f"user{n}"))[0], accepted_at=NOW) for n in (1, 2)]
     copies = [replace(each, accepted_at=NOW + 3) for each in first]
     stranger = decode(batch(9, user="user9"))[0]
@@ -442,7 +442,7 @@ deliveries = st.lists(
 def test_every_batch_counts_once_however_deliveries_fail_and_repeat(
     tmp_path: Path, story: list[tuple[int, str]]
 ) -> None:
-    """Far more events than the ring of identities holds, so that it is the markers that keep the count."""
+    """With far more events than the ring of identities holds, so only the markers prevent double counting."""
 
     async def tell() -> None:
         world = World(tmp_path)

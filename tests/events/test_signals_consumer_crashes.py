@@ -31,7 +31,7 @@ BATCHES = 4
 
 
 class SteppedBus:
-    """Publishes in steps."""
+    """Counts publishes as steps."""
 
     def __init__(self, inner: Any, steps: Steps) -> None:
         self._inner, self._steps = inner, steps
@@ -41,7 +41,7 @@ class SteppedBus:
 
 
 def batches(lone: bool) -> list[Batch]:
-    """Of one user, or of a user each."""
+    """Batches of one user, or each of its own user."""
     made = (one_batch(n, (n % 5, (n + 1) % 5), trusted=True, quoting=False, decided=False) for n in range(BATCHES))
     return [replace(batch, user_key="user" if lone else f"user-{n}") for n, batch in enumerate(made)]
 
@@ -52,7 +52,7 @@ async def fold(app: App, bus: Any, body: bytes, linger: float) -> None:
 
 
 async def fold_and_die(world: World, body: bytes, at: int, when: str, linger: float) -> int:
-    """One fold that dies at step `at`; how many steps it took."""
+    """Fold once and die at step `at`; return the number of steps."""
 
     async def happen() -> None:
         raise Died
@@ -77,7 +77,7 @@ async def fold_and_die(world: World, body: bytes, at: int, when: str, linger: fl
 async def test_each_event_counts_once_wherever_the_fold_of_several_batches_dies(
     tmp_path: Path, when: str, lone: bool, bus_remembers: bool, linger: float
 ) -> None:
-    """`bus_remembers`: the message comes again within the window of duplicate detection."""
+    """`bus_remembers`: the message is redelivered within the duplicate detection window."""
     at, told = 0, batches(lone)
     body = encode_all(told)
     while True:

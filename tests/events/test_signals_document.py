@@ -50,7 +50,7 @@ each_version = pytest.mark.parametrize("version", VERSIONS)
 
 
 def read_back(signals: Signals, version: int) -> Signals:
-    """Signals as they come out of the store."""
+    """Return signals as read from the store."""
     again = from_document(orjson.loads(orjson.dumps(to_document(signals, version))))
     assert again is not None
     return again
@@ -70,18 +70,18 @@ def assert_same(one: Signals, other: Signals) -> None:
 
 
 def size(signals: Signals, version: int) -> int:
-    """Bytes as stored, with the partition field the store adds and the longest tenant there is."""
+    """Return the stored bytes, with the store's partition field and the longest possible tenant id."""
     added = {"userKey": "k" * 43, "tenantId": "t" * 64, "erasedAt": NOW + 0.123456}
     return len(orjson.dumps({**to_document(signals, version), **added}))
 
 
 def full_page() -> int:
-    """The pairs of a receipt for 50 videos with as many types of each of them counted as all receipts can have."""
+    """The pairs of a receipt for 50 videos, with as many counted types per video as all receipts can have."""
     return sum(1 << pair(place, code) for place in range(50) for code in range(FULL_TYPES))
 
 
 def at_every_cap(draw: np.random.Generator) -> Signals:
-    """The largest signals there can be: everything full, the seen ring spread over every day it may hold."""
+    """The largest possible signals: everything full, the seen ring spread over every day it can hold."""
     newest_minute = int(NOW // 60) + 5
     newest_day = newest_minute // 1_440
 

@@ -33,7 +33,7 @@ SERVED = FeedReceipt(int(NOW), True, True)
 
 
 class World:
-    """A roll-up on a store, a topic and a clock in memory, and blobs in a folder."""
+    """A roll-up on an in-memory store, topic and clock, with blobs in a folder."""
 
     def __init__(self, folder: Path) -> None:
         self.documents = FaultyDocuments(MemoryDocuments(lambda: NOW))
@@ -53,7 +53,7 @@ class World:
         return merged(StatsTable.unpack(str(shard.body["packed"])) for shard in shards)
 
     async def views(self, tenant: str = TENANT) -> list[int]:
-        """Of v0 to v4."""
+        """Return the views of v0 to v4."""
         table = await self.table(tenant)
         return [table.week(f"v{n}", NOW)["views"] for n in range(5)]
 
@@ -81,7 +81,7 @@ def batch(
     kind: str = "video_view",
     decided: bool = True,
 ) -> Batch:
-    """A batch as the fold hands it on, everything counted. Not `decided`: as the release before this one did."""
+    """A batch as published by the fold, all counted. Without `decided`: as an older release publishes it."""
     events = tuple(
         Event(
             kind,
@@ -162,7 +162,7 @@ async def test_applied_write_reported_as_failed_counts_once(world: World) -> Non
 
 @pytest.mark.parametrize("more", [0, 2])
 async def test_owner_that_lost_its_session_writes_nothing(world: World, more: int) -> None:
-    """The second owner gets the same messages, perhaps with some that came since, and is done before the first."""
+    """The second owner gets the same messages, perhaps with newer ones, and finishes before the first."""
     world.send(batch(0))
     await world.rollup.run()
     world.send(batch(1))
@@ -342,7 +342,7 @@ async def test_bad_batch_of_a_message_is_dead_lettered_alone(
 
 
 def failing_for(id: str) -> Any:
-    """`stat_events`, but it fails for one batch."""
+    """`stat_events` that fails for one batch."""
 
     def fails(batches: Any, *rest: Any) -> Any:
         if any(each.id == id for each in batches):

@@ -33,12 +33,12 @@ _numbers = itertools.count(1_000)
 
 
 class Died(BaseException):
-    """The process is gone: nothing catches this."""
+    """The process died; nothing catches this."""
 
 
 @dataclass
 class Steps:
-    """Counts the calls that leave the process; something happens at the one numbered `at`. After a death none does."""
+    """Counts calls that leave the process and acts at the one numbered `at`. After a death it makes no more calls."""
 
     at: int
     when: str
@@ -103,7 +103,7 @@ class SteppedBlobs:
 
 
 class SteppedTopic:
-    """Its sessions give `portion` messages and then, for a while, none: as a slow link does."""
+    """A topic whose sessions return `portion` messages and then, for a while, none, like a slow link."""
 
     def __init__(self, inner: Any, steps: Steps, portion: int) -> None:
         self._inner, self._steps, self._portion = inner, steps, portion
@@ -126,7 +126,7 @@ class SteppedSession:
         return taken
 
     async def complete(self, messages: Sequence[ReceivedMessage]) -> None:
-        """One by one: a process may die in the middle of it."""
+        """Complete messages one by one: a process can die in between."""
         for message in messages:
             await self._steps.call(lambda message=message: self._inner.complete([message]))  # type: ignore[misc]
 
@@ -141,7 +141,7 @@ class SteppedSession:
 
 
 async def work(world: World, at: int, when: str, what: str, portion: int = 1_000) -> int:
-    """One run of a roll-up to which `what` happens at step `at`; how many steps it took."""
+    """Run a roll-up to which `what` happens at step `at`; return the number of steps."""
 
     async def happen() -> None:
         world.topic.take_away(TENANT)
@@ -166,7 +166,7 @@ async def work(world: World, at: int, when: str, what: str, portion: int = 1_000
 
 
 async def end(tasks: set[asyncio.Task[Any]]) -> None:
-    """What else ran in the process that died."""
+    """Stop the other tasks of the process that died."""
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
@@ -190,7 +190,7 @@ async def check(world: World, sent: Counter[str]) -> None:
 
 
 def told(world: World) -> Counter[str]:
-    """Events per batch, of all that was ever sent."""
+    """Return the number of events per batch ever sent."""
     return Counter(world.sent)  # type: ignore[attr-defined]
 
 
@@ -250,7 +250,7 @@ async def test_range_redelivered_in_parts_without_its_blob_is_archived_whole(wor
 
 
 async def die_between_document_and_blob(world: World) -> None:
-    """Find the step by trying: the first after which statistics are there and the archive is not."""
+    """Find by trial the first step after which statistics are stored and the archive is not."""
 
     async def die(*_: Any) -> None:
         raise Died
@@ -318,7 +318,7 @@ async def test_session_that_cannot_be_written_blocks_no_other_and_loses_nothing(
 
 
 class BusyTopic:
-    """Somebody publishes another message whenever one was received."""
+    """A topic to which another message is published whenever one was received."""
 
     def __init__(self, world: World) -> None:
         self.world = world

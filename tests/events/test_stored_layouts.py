@@ -41,7 +41,7 @@ AS_WRITTEN_BEFORE = (
     "AAB4AWNkXOHz9Hw3IwMDJwMQ8IEIdMADFGCCCfrwOsKYtKT5Zyx0Mz/Hf8Ox/h2b86p0hRDeOUfDfIuP1Kzzaa2doH2tft6azKbexRdaL8pMXp"
     "3s4HG+svP1vROvKh/oVjn/gTsMAM4qIxe0YnXu"
 )
-"""What an earlier package stored of `a_few_events`."""
+"""`a_few_events` as an earlier package stored them."""
 THOUSANDTH = 1e-3
 
 
@@ -133,7 +133,7 @@ def test_fingerprints_with_damaged_bits_are_unreadable() -> None:
 
 
 def watched_for_weeks(seed: int, days: int, batches_a_day: int) -> list[tuple[float, list[Event]]]:
-    """Batches of ten events: when each was accepted, and what it tells."""
+    """Batches of ten events: acceptance time and events of each."""
     draw = np.random.default_rng(seed)
     kinds = (VIDEO_VIEW, VIDEO_VIEW, SKIP, LIKE)
     batches = []
@@ -158,7 +158,7 @@ def watched_for_weeks(seed: int, days: int, batches_a_day: int) -> list[tuple[fl
 
 
 def folded(batches: list[tuple[float, list[Event]]], facts: dict[str, Facts], stored: bool) -> Signals:
-    """The batches folded one after another, kept in memory or stored and read between any two of them."""
+    """Fold the batches in sequence, kept in memory or stored and read between any two."""
     signals: Signals | None = None
     for at, told in batches:
         signals = fold(signals, told, facts, 14.0, at)
@@ -189,7 +189,7 @@ def test_scores_move_by_less_than_a_thousandth_however_often_stored(seed: int, b
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), later_minutes=st.integers(0, 2 * PERIOD_MINUTES))
 def test_untouched_values_are_stored_bit_for_bit(seed: int, later_minutes: int) -> None:
-    """Fading alone never rounds a second time, but for the one time when a period ends."""
+    """Decay never rounds a second time, except once at the end of a period."""
     signals = from_document(to_document(at_every_cap(np.random.default_rng(seed)), 3))
     assert signals is not None
     faded = signals

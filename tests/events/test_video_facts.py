@@ -16,7 +16,7 @@ from tests.served_app import make_video
 
 
 class Library:
-    """A few videos of one tenant, and what is remembered of them."""
+    """A few videos of one tenant, and the cache of their facts."""
 
     def __init__(self) -> None:
         self.clock = MovableClock()

@@ -69,7 +69,7 @@ def test_no_event_sequence_makes_a_document_unreadable_or_too_large(
 @settings(max_examples=60)
 @given(st.integers(0, 2**32 - 1))
 def test_repacked_events_count_once_at_any_age_and_order(seed: int) -> None:
-    """A hundred events, a first packing, and any number of others of which each is accepted later."""
+    """A hundred events, a first packing, and any number of later-accepted other packings."""
     draw = random.Random(seed)
     history = [
         Event("like", f"v{n}", int((NOW - draw.uniform(0, MAX_AGE_SECONDS)) * 1000), draw.getrandbits(32))

@@ -23,19 +23,19 @@ from shared.settings import Settings
 
 @dataclass
 class MemoryTopic:
-    """As much of the bus port as the consumers use. Nothing waits: what is not there now is not there."""
+    """The part of the bus port that consumers use. Nothing waits: a missing message is reported at once."""
 
     publish_fails: int = 0
-    """How many publishes are still to fail after they were taken."""
+    """Number of the next publishes that fail after they were accepted."""
     lose_session_before: str = ""
-    """Set to "complete", the next session to be settled is taken away just before."""
+    """When set to "complete", the next session to be settled is taken away just before."""
     published: list[OutgoingMessage] = field(default_factory=list)
     dead_letters: list[tuple[str, str]] = field(default_factory=list)
     letters: list[OutgoingMessage] = field(default_factory=list)
-    """The messages of these."""
+    """The messages of `dead_letters`."""
     dead: list[tuple[int, str]] = field(default_factory=list)
     waiting: dict[str, dict[int, ReceivedMessage]] = field(default_factory=dict)
-    """Per session of the roll-up, by sequence number."""
+    """Messages of the roll-up per session, by sequence number."""
     owners: dict[str, MemorySession] = field(default_factory=dict)
     _ids: set[tuple[str, str]] = field(default_factory=set)
     _sequence: int = 0
@@ -53,11 +53,11 @@ class MemoryTopic:
             raise BusUnavailable("cut off after it was taken, as the test asked")
 
     def forget(self) -> None:
-        """The window of duplicate detection is over."""
+        """End the window of duplicate detection."""
         self._ids.clear()
 
     def put(self, message: OutgoingMessage) -> None:
-        """Into the roll-up's subscription, duplicate or not."""
+        """Put a message into the roll-up's subscription, duplicate or not."""
         self._sequence += 1
         received = ReceivedMessage(message.message_id, message.session_id, message.body, self._sequence, 1, 0.0)
         self.waiting.setdefault(message.session_id, {})[self._sequence] = received
@@ -76,7 +76,7 @@ class MemoryTopic:
         return None
 
     def take_away(self, session_id: str) -> None:
-        """The session's lock runs out: whoever held it holds it no more."""
+        """Expire the session's lock."""
         self.owners.pop(session_id, None)
 
     async def ready(self) -> None:
@@ -129,7 +129,7 @@ class MemorySession:
 
 
 def services_on(documents: DocumentStore, topic: MemoryTopic, clock: Callable[[], float], folder: Path) -> App:
-    """App over a store and a topic in memory; `folder` holds blobs only."""
+    """App services over a store and a topic in memory; `folder` holds blobs only."""
     secret = base64.b64encode(b"for tests only, 32 bytes or more").decode()
     settings = Settings(
         data_folder=str(folder), signing_keys=f"test:{secret}", identity_secret=secret, rollup_seconds=5.0

@@ -23,7 +23,7 @@ SECRET = base64.b64encode(b"for tests only, 32 bytes or more").decode()
 
 
 class SlowQueries(MemoryDocuments):
-    """Holds a query's answer back at a gate, after it was read; counts queries."""
+    """Delays a query's answer at a gate, after it was read; counts queries."""
 
     def __init__(self) -> None:
         super().__init__(lambda: NOW)

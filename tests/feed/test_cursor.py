@@ -21,7 +21,7 @@ TENANT, USER = "tenant_1", "user-key"
 
 
 def keys(*names: str) -> SigningKeys:
-    """Keys by name; the same name is the same key."""
+    """Return keys by name; the same name is the same key."""
     ring = ",".join(f"{name}:{base64.b64encode(name.encode().ljust(32)).decode()}" for name in names or ("a",))
     return KeyRing(ring).for_purpose("cursor")
 
@@ -35,7 +35,7 @@ def served(count: int, seed: int = 0) -> Served:
 
 
 def refusal(text: str, tenant: str = TENANT, user: str = USER, now: float = NOW, ring: SigningKeys = KEYS) -> str:
-    """The code a cursor is refused with."""
+    """Return the code with which a cursor is refused."""
     with pytest.raises(Problem) as caught:
         cursor.decode(text, ring, tenant, user, now)
     assert caught.value.status == 400

@@ -88,7 +88,7 @@ def editorial_of(rules: list[Rule]) -> Editorial:
 
 
 def means(condition: Condition, video: Video) -> bool:
-    """A condition read one video at a time."""
+    """Evaluate a condition one video at a time."""
     listed = [id for name in condition.playlists for id in PLAYLISTS.get(name, ())]
     age = (NOW - video.published_at) / HOUR
     return (

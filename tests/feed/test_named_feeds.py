@@ -59,7 +59,7 @@ feeds = st.none() | st.builds(
 
 
 async def save(here: World, tenant_id: str, feed: dict[str, Any] | None, name: str = "special") -> None:
-    """Store a tenant with a feed and its playlist, and let the app see them."""
+    """Store a tenant with a feed and its playlist, and refresh the app."""
     playlist = {"id": "playlist:cup", "kind": "playlist", "playlistId": "cup", "videoIds": list(PLAYLISTS["cup"])}
     stored = [Upsert(replace(here.tenant, id=tenant_id).to_document()), Upsert(playlist)]
     if feed is not None:
@@ -71,7 +71,7 @@ async def save(here: World, tenant_id: str, feed: dict[str, Any] | None, name: s
 async def walk(
     here: World, name: str, asked: Criteria, hints: Hints, limit: int, consented: bool = True
 ) -> tuple[list[str], set[str]]:
-    """The ids of every page to the end, and the modes of the pages."""
+    """Return the ids of every page to the end, and the modes of the pages."""
     named, tenant = here.feed.named_feeds.of(here.tenant, name)
     served: list[str] = []
     modes: set[str] = set()
@@ -105,7 +105,7 @@ def test_named_feed_serves_its_set_as_home_may_each_video_once(
     limit: int,
     consented: bool,
 ) -> None:
-    """Walks to the end: whatever the feed and its filters say, its ceiling and the tenant's policy both hold."""
+    """Pages to the end: the feed's ceiling and the tenant's policy both apply, whatever feed and filters say."""
 
     async def tell() -> None:
         here = await world(tmp_path, tenant, catalog, rows, flag)
@@ -218,7 +218,7 @@ def test_cursor_is_valid_for_its_feed_and_filters_only(tmp_path: Path) -> None:
 
 
 def test_request_filters_leave_nothing_in_any_cache(tmp_path: Path) -> None:
-    """Ready pages, kept orders, base sets and the rows of playlists: none grows by what callers send."""
+    """Ready pages, cached orders, base sets and playlist rows do not grow with what callers send."""
 
     async def tell() -> None:
         here = await world(tmp_path, Tenant("tenant_1", "NC17"), catalog_of_12, [], [])

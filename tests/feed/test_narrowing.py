@@ -17,7 +17,7 @@ from shared.web.problems import Problem
 
 
 def read(query: str) -> Criteria:
-    """What a request with this query string asks for; the host has joined what is given twice by a comma."""
+    """Return the filters of a request with this query string; the host has joined repeated values by a comma."""
     url = f"https://feed.example/v1/feed?{query}"
     joined = {name: ",".join(values) for name, values in parse_qs(urlsplit(url).query, keep_blank_values=True).items()}
     return read_filters(url, joined)

@@ -41,7 +41,7 @@ IDS = [f"v{number}" for number in range(12)]
 
 @dataclass
 class World:
-    """A tenant that changes under the feed. It is the directory, the flags and the age of the content at once."""
+    """A tenant that changes during requests. It stands for the directory, the flags and the age of the content."""
 
     tenant: Tenant = field(default_factory=lambda: Tenant("t", "R", {"13-17": "PG"}))
     rules: Editorial = NO_RULES
@@ -90,7 +90,7 @@ class World:
     def shown(
         self, feed: Feed, hints: Hints, limit: int, signals: Signals | None, include: tuple[str, ...]
     ) -> tuple[bytes, str]:
-        """The bytes that are sent but for what is the user's own, and the ETag."""
+        """Return the bytes sent without the user's own parts, and the ETag."""
         page = self.page(feed, hints, limit, signals, include)
         alike = replace(page, next_cursor=page.next_cursor and "cursor", feed_request_id="receipt")
         body = alike.body(self.catalog)
@@ -162,7 +162,7 @@ def _watched(id: str) -> Callable[[World], None]:
 
 
 def fitted(weights: dict[str, float]) -> ServedModels:
-    """What a tenant is served whose learning found these weights of popularity."""
+    """The models of a tenant whose learning found these popularity weights."""
     return ServedModels(global_model(), LinearModel.checked(f"{weights}", weights), None)
 
 
@@ -183,7 +183,7 @@ changes = st.one_of(
 
 
 def known(kind: str) -> Signals | None:
-    """The signals of somebody new: none, of a view, or of a dislike."""
+    """The signals of a new user: none, of a view, or of a dislike."""
     if kind == "nobody":
         return None
     event = {"seen": "video_view", "dismissed": "not_interested"}[kind]
@@ -195,7 +195,7 @@ def known(kind: str) -> Signals | None:
 def test_ready_page_is_byte_for_byte_what_a_new_one_would_be(
     catalog: list[Video], asking: list[tuple[Hints, int, str, tuple[str, ...]]], steps: list[Callable[[World], None]]
 ) -> None:
-    """Compared with a feed that has made no page or order yet; it has the rules as they were compiled in these 10 s."""
+    """Compared with a feed that has no cached page or order; its rules were compiled in these 10 s."""
     world = World()
     for video in catalog:
         world.put(video)

@@ -45,7 +45,7 @@ SECRET = base64.b64encode(b"for tests only, 32 bytes or more").decode()
 
 @dataclass
 class Flag:
-    """A flag source that says what the test wants."""
+    """A flag source with a value set by the test."""
 
     flags: list[dict[str, Any]] = field(default_factory=list)
 
@@ -121,7 +121,7 @@ def events_of(rows: list[tuple[str, int, int, int]]) -> list[Event]:
 
 @dataclass
 class World:
-    """One tenant's feed on a store in memory."""
+    """One tenant's feed on an in-memory store."""
 
     feed: Feed
     similar: SimilarVideos
@@ -166,7 +166,7 @@ async def world(
 
 
 def may_be_served(video: Video, tenant: Tenant, hints: Hints) -> bool:
-    """The rule as the documentation states it, written without the code under test."""
+    """The rule as documented, written without the code under test."""
     policy = RATINGS.get(tenant.maturity_policy or "", 0)
     ages = set(range(hints.age_band.low, hints.age_band.high + 1)) if hints.age_band else set()
     for name, years in {"13-17": range(13, 18), "18+": range(18, 1_000), "60-70": range(60, 71)}.items():
@@ -208,7 +208,7 @@ def test_exactly_the_servable_videos_are_served(
     limit: int,
     consented: bool,
 ) -> None:
-    """Walks to the end: what is served is exactly what may be, but for what the user has seen or dismissed."""
+    """Pages to the end serve exactly the servable videos that the user has not seen or dismissed."""
 
     async def tell() -> None:
         here = await world(tmp_path, tenant, catalog, rows, flag)
@@ -248,7 +248,7 @@ def test_videos_by_id_are_exactly_those_a_feed_may_serve(
     hints: Hints,
     asked: list[int],
 ) -> None:
-    """Whatever the user has seen: a link may lead there. In the order of the ids."""
+    """Seen videos are included, because a link can lead there. In the order of the ids."""
 
     async def tell() -> None:
         here = await world(tmp_path, tenant, catalog, rows, flag)
@@ -276,7 +276,7 @@ def test_similar_videos_are_servable_and_never_the_video_itself(
     consented: bool,
     learned: bool,
 ) -> None:
-    """With learned neighbors and without; a video that may not be seen is not found, whatever it is like."""
+    """With learned neighbors and without; a hidden video is not found, whatever it is similar to."""
 
     async def tell() -> None:
         here = await world(tmp_path, tenant, catalog, rows, flag)
@@ -339,7 +339,7 @@ def test_video_that_changes_between_pages_is_judged_by_its_current_state(
     hints: Hints,
     data: st.DataObject,
 ) -> None:
-    """Both feeds are asked before and after, so that a kept order cannot serve what has gone meanwhile."""
+    """Both feeds are requested before and after, so a cached order cannot serve a removed video."""
 
     async def tell() -> None:
         here = await world(tmp_path, tenant, catalog, rows, [{"id": PERSONALIZED_FEED, "enabled": True}])
@@ -377,7 +377,7 @@ def test_video_that_changes_between_pages_is_judged_by_its_current_state(
 def test_final_filter_admits_nothing_that_the_filters_remove(
     tenant: Tenant, catalog: list[Video], hints: Hints, rows: list[int]
 ) -> None:
-    """Whoever put a row on the slate: maturity, schedule, status and country are looked at once more."""
+    """Maturity, schedule, status and country are checked once more for every row of the slate."""
     import numpy as np
 
     from feed.filters import maturity_limit

@@ -47,7 +47,7 @@ criteria = st.fixed_dictionaries(
 
 
 def meets(video: Video, kind: str, value: str) -> bool:
-    """The rule as it is documented, written without the code under test."""
+    """The rule as documented, written without the code under test."""
     if kind == "playlist":
         return video.id in PLAYLISTS.get(value, ())
     if kind == "language":
@@ -72,7 +72,7 @@ def test_filter_matches_any_value_within_a_kind_and_all_kinds(catalog: list[Vide
 
 @given(videos, criteria)
 def test_cached_base_set_equals_a_new_one(catalog: list[Video], asked: Criteria) -> None:
-    """Also after videos came, went and moved, and after the playlist changed."""
+    """Also after videos were added, removed and moved, and after the playlist changed."""
     subsets, columns, editorial = Subsets(), VideoColumns(), EDITORIAL
     named = NamedFeed("f", base=asked)
     for step, video in enumerate(catalog):

@@ -49,7 +49,7 @@ def version(name: str, **fields: Any) -> dict[str, Any]:
 
 
 class Learned:
-    """A directory with some tenants' documents, and the models that are resolved from it."""
+    """A directory with some tenants' documents, and the models resolved from it."""
 
     def __init__(self) -> None:
         self.documents = MemoryDocuments()
@@ -69,7 +69,7 @@ class Learned:
 
 
 def names(models: ServedModels) -> tuple[str, str, str | None]:
-    """The versions of the personal model, of the popular feed and of the holdout."""
+    """Return the versions of the personal model, of the popular feed and of the holdout."""
     return models.personal.version, models.popularity.version, models.held_out.version if models.held_out else None
 
 

@@ -9,7 +9,8 @@ from urllib.parse import quote
 NOT_IN_NAMES = ("remote file",)
 PATHS = ("/v1/feed", "/v1/events/batch", "/v1/search", "/v1/me/events")
 STORIES = "/v1/stories"
-"""Where people write what they like: what takes ordinary text for an attack only logs. These are still refused."""
+"""A path of free text: rules that mistake ordinary text for an attack only log there. The attacks below are still
+refused."""
 REFUSED_IN_STORIES = ("cross-site scripting", "path traversal", "Log4Shell", "header injection")
 VALUES: Mapping[str, tuple[str, ...]] = {
     "SQL injection": (
@@ -66,7 +67,7 @@ AGENTS = (
     "Acunetix-Scanner",
     "() { :;}; /bin/bash -c 'cat /etc/passwd'",
 )
-"""Log4Shell in a header is refused by a rule that the public set does not have (944240 of Microsoft's)."""
+"""A rule missing from the public set refuses Log4Shell in a header (944240 of Microsoft's)."""
 URLS = (
     "/v1/feed/../../etc/passwd",
     "/v1/feed/..%2f..%2f..%2fetc%2fpasswd",
@@ -103,7 +104,7 @@ class Attack:
 
 
 def attacks() -> Iterator[Attack]:
-    """Each value in a query on each path, as a value and as a name; and URLs, methods and user agents."""
+    """Yield each attack in a query on each path, as a value and as a name; and in URLs, methods and user agents."""
     for kind, values in VALUES.items():
         for value in values:
             for path in PATHS:
@@ -123,7 +124,7 @@ def attacks() -> Iterator[Attack]:
 
 
 def harmless() -> Iterator[Attack]:
-    """The same requests without an attack in them: these must pass, or the others show nothing."""
+    """Yield the same requests without an attack: these must pass, or the attacks prove nothing."""
     for path in (*PATHS, STORIES):
         yield _on(path, "harmless", "country=DE")
         yield _on(path, "harmless", "anything=1")
@@ -138,7 +139,7 @@ def _on(path: str, kind: str, query: str, agent: str = "app/1.0") -> Attack:
 
 
 def in_events() -> Iterator[dict[str, object]]:
-    """The same values as what an event names. Bodies of batches are not inspected: the app must take none of these."""
+    """The same attacks as video ids of events. Batch bodies are not inspected, so the app must accept none of these."""
     for values in VALUES.values():
         for value in values:
             yield {"type": "like", "videoId": value}

@@ -17,7 +17,7 @@ from tests.infra.default_rule_set import GROUPS
 from tests.infra.firewall import Firewall, Policy
 
 REFUSED = "refused by the firewall"
-"""The body of an answer that ModSecurity gives."""
+"""The body of a ModSecurity refusal."""
 PARANOIA_LEVEL = 2
 METHODS = "GET HEAD POST OPTIONS PUT PATCH DELETE"
 CRS = Path("/usr/share/modsecurity-crs/rules")
@@ -25,7 +25,7 @@ CRS_SETUP = Path("/etc/modsecurity/crs/crs-setup.conf")
 UNICODE = Path("/etc/modsecurity/unicode.mapping")
 MODULES = Path("/etc/apache2/mods-available")
 FILES = ("901", "911", "913", "92", "93", "94")
-"""The parts of the set that look at requests and hold for any application."""
+"""The parts of the set that inspect requests and apply to any application."""
 STANDS_FOR: Mapping[str, tuple[str, ...]] = {
     "942110": ("942110", "99031001"),
     "942440": ("942440", "99031002"),
@@ -46,18 +46,18 @@ _ID = re.compile(r"\bid:'?(\d{6})\b")
 
 
 def rule_files() -> list[Path]:
-    """The public rules that are loaded, in their order."""
+    """Return the public rule files, in loading order."""
     return [path for path in sorted(CRS.glob("REQUEST-9*.conf")) if path.name[8:].startswith(FILES)]
 
 
 def public_rules(files: Iterable[Path]) -> list[str]:
-    """Ids of the rules that look for something; those below 100 of a group only steer."""
+    """Return ids of the inspecting rules; those below 100 of a group only control the flow."""
     found = (id for path in files if "-949-" not in path.name for id in _ID.findall(path.read_text()))
     return sorted({id for id in found if 911_000 <= int(id) < 949_000 and int(id) % 1000 >= 100})
 
 
 def switched_off(policy: Policy, public: Iterable[str]) -> list[str]:
-    """Public rules that refuse nothing under this policy: it silences them, or the deployed set does not have them."""
+    """Return public rules that refuse nothing under this policy: disabled by it, or missing from the deployed set."""
     known = {rule for rules in GROUPS.values() for rule in rules.split()}
     silent = policy.silent()
     off = []
@@ -69,7 +69,7 @@ def switched_off(policy: Policy, public: Iterable[str]) -> list[str]:
 
 
 def directives(policy: Policy, public: Iterable[str]) -> Iterator[str]:
-    """What ModSecurity is told for one policy."""
+    """Return the ModSecurity directives of one policy."""
     inspects = bool(policy.setting("requestBodyCheck"))
     yield f"SecRuleEngine {'On' if policy.refuses else 'DetectionOnly'}"
     yield f"SecRequestBodyAccess {'On' if inspects else 'Off'}"
@@ -102,7 +102,7 @@ def directives(policy: Policy, public: Iterable[str]) -> Iterator[str]:
 
 
 def _custom_rule(rule: Mapping[str, object], id: int) -> Iterator[str]:
-    """A rule of ours that refuses by what it sees. Limits of rates are left to the gateway."""
+    """Return a custom rule that refuses by content. Rate limits are left to the gateway."""
     if rule["ruleType"] != "MatchRule":
         return
     conditions = rule["matchConditions"]
@@ -118,7 +118,7 @@ def _custom_rule(rule: Mapping[str, object], id: int) -> Iterator[str]:
 
 
 def _exclusion(exclusion: Mapping[str, str], id: int) -> str:
-    """What no rule looks at. KeyError for a kind that is not known here."""
+    """Return the directives of an exclusion. Raises KeyError for an unknown kind."""
     assert exclusion["selectorMatchOperator"] == "Equals", exclusion
     target = f"{TARGETS[exclusion['matchVariable']]}:{exclusion['selector']}"
     return f'SecAction "id:{id},phase:1,t:none,nolog,pass,ctl:ruleRemoveTargetByTag=OWASP_CRS;{target}"'
@@ -127,7 +127,8 @@ def _exclusion(exclusion: Mapping[str, str], id: int) -> str:
 def apache(
     folder: Path, firewall: Firewall, policies: Mapping[str, Policy], ports: Mapping[str, int], app_port: int, user: str
 ) -> str:
-    """The whole configuration. `ports` are those of the policies by name, and of the door under an empty name."""
+    """Return the whole configuration. `ports` are those of the policies by name, and of the entry under an empty
+    name."""
     public = public_rules(rule_files())
     lines = [
         f"ServerRoot {folder}",
@@ -160,7 +161,7 @@ def _host(port: int, lines: Iterable[str]) -> list[str]:
 
 
 def _routes(firewall: Firewall, ports: Mapping[str, int]) -> Iterator[str]:
-    """The path map: the first pattern that fits."""
+    """Return the path map: the first matching pattern applies."""
     for rule in firewall.path_rules:
         port = ports[firewall.policies[str(rule.policy_id)].name]
         for pattern in rule.patterns:

@@ -20,23 +20,22 @@ from tests.infra.snapshot import Snapshot
 from tests.served_app import Answer, App, served
 
 INSIDE = ("/v1/debug/", "/metrics", "/admin/")
-"""What operators ask from inside the network: the firewall refuses it to everybody."""
+"""Requests of operators inside the network; the firewall refuses them to everybody."""
 STRICT, UNREAD = "strict", "unread"
-"""Policies for comparison that no path has: every rule, and nothing left out of the inspection. `UNREAD` does not look
-into bodies."""
+"""Policies for comparison that no path has: every rule, without exclusions. `UNREAD` does not inspect bodies."""
 
 
 @dataclass
 class Tally:
-    """What was sent and what of it the firewall refused, as `method path` with a word on what it was."""
+    """Counts sent and refused requests, as `method path` with a description."""
 
     sent: int = 0
     refused: list[str] = field(default_factory=list)
     unexpected: list[str] = field(default_factory=list)
-    """Answers of the app that the request was not meant to get."""
+    """Unexpected responses of the app."""
 
     def expect(self, answer: Answer, *statuses: int, of: str) -> None:
-        """Note an answer that was not to be expected."""
+        """Record an unexpected response."""
         if answer.status not in statuses:
             self.unexpected.append(f"{of}: {answer.status} {answer.body[:200].decode(errors='replace')}")
 
@@ -47,7 +46,7 @@ class Tally:
 
 @dataclass
 class Guarded(App):
-    """An app whose clients come through the firewall. `direct` is its own address."""
+    """An app whose clients connect through the firewall. `direct` is its own address."""
 
     direct: str = ""
     wall: Wall = field(default_factory=lambda: Wall("", {}, Path()))
@@ -66,7 +65,7 @@ class Guarded(App):
         query: Mapping[str, Any] | None = None,
         body: bytes | None = None,
     ) -> Answer:
-        """As `App.request`; what is refused is counted, and asked again from inside for what follows."""
+        """Send like `App.request`; a refused request is counted, and repeated inside the firewall for later steps."""
         inside = path.startswith(INSIDE)
         answer = await self.ask(self.direct if inside else self.url, method, path, headers, query, body)
         if not inside:
@@ -78,7 +77,7 @@ class Guarded(App):
         return answer
 
     def new_tally(self) -> Tally:
-        """Count from here on."""
+        """Start a new count."""
         self.tally = Tally()
         return self.tally
 
@@ -91,7 +90,7 @@ class Guarded(App):
         query: Mapping[str, Any] | None = None,
         body: bytes | None = None,
     ) -> Answer:
-        """One request to an address; a path that is percent-encoded already stays as it is."""
+        """Send one request to an address; an already percent-encoded path stays as it is."""
         target = yarl.URL(url + path, encoded=True)
         if query:
             target = target.update_query({name: str(value) for name, value in query.items()})
@@ -103,12 +102,12 @@ class Guarded(App):
 
 
 def deployed(environment: str = "prod") -> Firewall:
-    """The firewall that a deployment makes. Skips the test, or fails it, where there is no Bicep compiler."""
+    """Return the firewall of a deployment. Skips the test, or fails it, where there is no Bicep compiler."""
     return Firewall.of(Snapshot.of(environment, compiled().snapshots[environment]))
 
 
 def comparisons(firewall: Firewall) -> dict[str, Policy]:
-    """The policy of the feed without exclusions, with and without a look into bodies."""
+    """Return the feed's policy without exclusions, with and without inspection of bodies."""
     found = {}
     for name, inspects in ((STRICT, True), (UNREAD, False)):
         resource = copy.deepcopy(firewall.policy_of("/v1/feed").resource)

@@ -48,7 +48,7 @@ def next_cursor(app: Guarded, tenant_id: str, user: str, version: int, draw: ran
 
 
 def batch(app: Guarded, client: Client, version: int, draw: random.Random, events: int) -> bytes:
-    """A batch of events, each with a receipt and an id of a video as a tenant may make them up."""
+    """A batch of events, each with a receipt and a video id as a tenant can choose it."""
     made = []
     for rank in range(events):
         id = draw.choice(ID_LETTERS[:62]) + "".join(draw.choice(ID_LETTERS) for _ in range(draw.randint(5, 40)))
@@ -66,8 +66,8 @@ def batch(app: Guarded, client: Client, version: int, draw: random.Random, event
 
 
 async def linked_videos(app: Guarded, count: int, draw: random.Random) -> Tally:
-    """`count` requests for a video, and as many for 50, by ids as tenants make them up: UUIDs and random ones. Several
-    come as a parameter of their own each."""
+    """`count` requests for a video, and as many for 50, by ids as tenants choose them: UUIDs and random ones.
+    Several ids come as separate parameters."""
     tally = app.new_tally()
     client = await app.tenant(make_videos(6))
 
@@ -84,7 +84,7 @@ async def linked_videos(app: Guarded, count: int, draw: random.Random) -> Tally:
 
 
 async def random_content(app: Guarded, count: int, draw: random.Random) -> Tally:
-    """`count` batches of 1 to 10 events and as many pages by cursor, in both versions, each of a user of its own."""
+    """`count` batches of 1 to 10 events and as many pages by cursor, in both versions, each of its own user."""
     tally = app.new_tally()
     client = await app.tenant(make_videos(6))
 
@@ -103,7 +103,7 @@ async def random_content(app: Guarded, count: int, draw: random.Random) -> Tally
 
 @dataclass
 class Cost:
-    """How many of one kind all rules would refuse if nothing were left out for them, and which rules match."""
+    """How many of one kind all rules would refuse without exclusions, and which rules match."""
 
     kind: str
     version: int
@@ -117,7 +117,7 @@ class Cost:
 
 
 async def costs(app: Guarded, count: int, draw: random.Random, versions: Sequence[int] = VERSIONS) -> list[Cost]:
-    """What each version would meet under every rule, bodies and cursors inspected."""
+    """Return the cost of each version under every rule, bodies and cursors inspected."""
     client = await app.tenant(make_videos(6))
     found = []
     kinds: list[tuple[str, Callable[[Client, int], tuple[str, str, bytes | None]]]] = [
@@ -142,7 +142,7 @@ async def costs(app: Guarded, count: int, draw: random.Random, versions: Sequenc
 
 
 def _receipts(app: Guarded, client: Client, version: int, draw: random.Random, events: int) -> bytes:
-    """A batch in which nothing but the receipts is random."""
+    """A batch in which only the receipts are random."""
     event = {"type": "like", "videoId": "vid_fitness_1", "timestamp": app.now_ms(60)}
     made = [
         {**event, "feedRequestId": receipt(app, client.tenant_id, client.user, version, draw)} for _ in range(events)

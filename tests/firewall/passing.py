@@ -35,7 +35,7 @@ PATH_VALUES = {"file": "app.js", "version": "global"}
 
 
 async def many(calls: Iterable[Callable[[], Awaitable[None]]]) -> None:
-    """Some at a time, all of them."""
+    """Run them, some at a time."""
     waiting = iter(calls)
 
     async def work() -> None:
@@ -46,7 +46,7 @@ async def many(calls: Iterable[Callable[[], Awaitable[None]]]) -> None:
 
 
 async def documents(app: Guarded) -> Tally:
-    """Every request that docs/api.md and docs/events.md show, in their order, and the client that docs/client.py is."""
+    """Send every request shown in docs/api.md and docs/events.md, in order, and those of docs/client.py."""
     tally = app.new_tally()
     assert await seed_demo(app.services)
     for name in ("docs/events.md", "docs/api.md"):
@@ -66,7 +66,7 @@ async def documents(app: Guarded) -> Tally:
 
 
 async def operations(app: Guarded) -> Tally:
-    """Every operation of the OpenAPI document with the examples it has, and the examples of docs/cms.md."""
+    """Send every operation of the OpenAPI document with its examples, and the examples of docs/cms.md."""
     tally = app.new_tally()
     editor = await _with_every_scope(app)
     base = {"X-Tenant-Id": editor.tenant_id, "X-Api-Key": editor.key, "X-User": editor.client.user}
@@ -95,7 +95,7 @@ async def operations(app: Guarded) -> Tally:
 
 
 async def imports(app: Guarded) -> Tally:
-    """A file of each kind, plain and compressed, with titles and links as people have them; and a large one."""
+    """Send a file of each kind, plain and compressed, with realistic titles and links; and a large one."""
     tally = app.new_tally()
     editor = await new_editor(app, make_videos(3))
     rows = [
@@ -135,7 +135,7 @@ async def imports(app: Guarded) -> Tally:
 
 
 async def written_titles(app: Guarded, count: int, draw: random.Random) -> Tally:
-    """Titles in a new video, in a search and in a change with its reason; some as names of rules and playlists."""
+    """Send titles in a new video, in a search and in a change with its reason; some as names of rules and playlists."""
     tally = app.new_tally()
     editor = await new_editor(app, make_videos(3))
 
@@ -168,8 +168,8 @@ async def written_titles(app: Guarded, count: int, draw: random.Random) -> Tally
 
 
 async def filtered(app: Guarded, count: int, draw: random.Random) -> Tally:
-    """Feeds by name, and filters by values as content teams write tags, categories and names of creators; some at once,
-    also as many as a request may have. None is of a video, so the page is empty."""
+    """Request feeds by name, and by realistic filter values: tags, categories, names of creators; some combined,
+    also as many as a request can have. No video matches, so the page is empty."""
     tally = app.new_tally()
     client = await app.tenant(make_videos(6))
     tally.expect(await client.as_user().feed(feed="home"), 200, of="the feed home")
@@ -186,7 +186,7 @@ async def filtered(app: Guarded, count: int, draw: random.Random) -> Tally:
 
 
 async def compressed(app: Guarded) -> Tally:
-    """Batches as clients may pack them, up to the largest, and one that is too large: the app says so."""
+    """Send batches as clients can pack them, up to the largest, and one that is too large and refused by the app."""
     tally = app.new_tally()
     client = await app.tenant(make_videos(6))
     batch = orjson.dumps({"events": [_event(app, f"vid_fitness_{n % 2 + 1}") for n in range(100)]})

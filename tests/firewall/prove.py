@@ -32,7 +32,7 @@ SHOWN = 5
 
 
 async def prove(titles: int, batches: int, seed: int) -> bool:
-    """Print a table of everything; whether all of it is as promised."""
+    """Print a table of everything; return whether all of it is as promised."""
     draw = random.Random(seed)
     firewall = deployed()
     print(f"OWASP Core Rule Set {version()} at paranoia level 2, policies of production, seed {seed}")
@@ -69,7 +69,7 @@ async def prove(titles: int, batches: int, seed: int) -> bool:
 
 
 async def attacks(app: Guarded) -> bool:
-    """Print what became of the attacks."""
+    """Print the outcome of the attacks."""
     print("\nmust be refused" + " " * 48 + "sent  came through")
     found = await refusing.attacked(app), await refusing.attacked_in_events(app)
     for name, stopped in zip(
@@ -82,7 +82,7 @@ async def attacks(app: Guarded) -> bool:
 
 
 async def comparisons(app: Guarded, draw: random.Random) -> None:
-    """Print what a compressed batch needs, and what receipts and cursors would cost under every rule."""
+    """Print the rules a compressed batch needs disabled, and what receipts and cursors would cost under every rule."""
     needs = await refusing.needs_of_a_compressed_batch(app)
     print("\na compressed batch is refused")
     print(f"  where bodies are inspected: by {', '.join(needs[STRICT]) or 'nothing'}")
@@ -94,7 +94,7 @@ async def comparisons(app: Guarded, draw: random.Random) -> None:
 
 
 async def studio() -> bool:
-    """Run the Studio's tests, in a browser behind the firewall."""
+    """Run the Studio's tests in a browser behind the firewall."""
     print("\nthe Studio in a browser: its tests, and every call that its files make", flush=True)
     ended = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "pytest", "-q", "-n", "0", STUDIO, "tests/firewall/test_studio_calls.py", cwd=ROOT,

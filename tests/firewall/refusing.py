@@ -18,7 +18,7 @@ MOST_EVENTS = 50
 
 @dataclass(frozen=True)
 class Stopped:
-    """How many attacks were sent, those that came through, and harmless requests that were refused."""
+    """How many attacks were sent, those that passed, and harmless requests that were refused."""
 
     sent: int
     through: Sequence[str]
@@ -30,7 +30,7 @@ class Stopped:
 
 
 async def attacked(app: Guarded) -> Stopped:
-    """Every attack, and each harmless request it was made from."""
+    """Send every attack, and each harmless request it was made from."""
     through, sent = [], 0
     for attack in attacks():
         sent += 1
@@ -46,7 +46,7 @@ async def _refused(app: Guarded, attack: Attack) -> bool:
 
 
 async def attacked_in_events(app: Guarded) -> Stopped:
-    """The same values inside events: the app accepts none of these, and the batches pass."""
+    """Send the same attacks inside events: the app accepts none of these, and the batches pass."""
     client = await app.tenant(make_videos(3))
     events = [{"timestamp": app.now_ms(60), **event} for event in in_events()]
     through = []
@@ -59,7 +59,7 @@ async def attacked_in_events(app: Guarded) -> Stopped:
 
 
 async def needs_of_a_compressed_batch(app: Guarded) -> dict[str, list[str]]:
-    """Rules → which of them refuse a compressed batch: under all rules, under those without bodies, and as deployed."""
+    """Return which rules refuse a compressed batch: under all rules, without inspection of bodies, and as deployed."""
     client = await app.tenant(make_videos(3))
     event = {"type": "like", "videoId": "vid_fitness_1", "timestamp": app.now_ms(60)}
     body = gzip.compress(orjson.dumps({"events": [event]}))

@@ -28,11 +28,11 @@ _RULE = re.compile(r'\[id "(\d+)"\]')
 _REQUEST = re.compile(r'\[unique_id "[^"]+"\]')
 _DATA = re.compile(r'\[data "[^"]*"\]')
 _VERDICT = "949110"
-"""The rule that adds up the others."""
+"""The rule that sums the scores of the others."""
 
 
 def missing_packages() -> list[str]:
-    """Debian packages to install before a firewall can be started."""
+    """Return the Debian packages to install before a firewall can be started."""
     return [name for name, file in PACKAGES.items() if not file.exists()]
 
 
@@ -41,37 +41,37 @@ def how_to_get_them() -> str:
 
 
 def is_refusal(status: int, body: bytes) -> bool:
-    """Whether an answer is the firewall's and not the app's."""
+    """Return whether a response is the firewall's and not the app's."""
     return status == 403 and body.strip() == REFUSED.encode()
 
 
 def version() -> str:
-    """Of the public rule set."""
+    """Return the version of the public rule set."""
     found = re.search(r"OWASP_CRS/([\d.]+)", (CRS / "REQUEST-911-METHOD-ENFORCEMENT.conf").read_text())
     return found[1] if found else "unknown"
 
 
 @dataclass(frozen=True)
 class Wall:
-    """A running firewall. `url` is its door; `urls` lead past the path map to one policy each. No slash at the end."""
+    """A running firewall. `url` is its entry; `urls` lead past the path map to one policy each. No slash at the end."""
 
     url: str
     urls: Mapping[str, str]
     folder: Path
 
     def rules(self, policy: str) -> Counter[str]:
-        """How often each rule has matched under a policy since `forget`."""
+        """Return how often each rule has matched under a policy since `forget`."""
         log = self.folder / f"{policy}.log"
         matched = Counter(_RULE.findall(log.read_text(errors="replace"))) if log.exists() else Counter()
         del matched[_VERDICT]
         return matched
 
     def calls(self) -> Counter[str]:
-        """How often each method and path came to the door since `forget`, without queries."""
+        """Return how often each method and path was requested since `forget`, without queries."""
         return Counter((self.folder / "calls.log").read_text().splitlines())
 
     async def missing(self, wanted: set[str]) -> set[str]:
-        """Which of these calls have not come to the door. Waits a little: Apache writes its log after the answer."""
+        """Return which of these calls were not requested. Waits a little: Apache writes its log after the response."""
         for _ in range(100):
             if not (missing := wanted - self.calls().keys()):
                 break
@@ -79,7 +79,7 @@ class Wall:
         return missing
 
     def last_refusal(self) -> str:
-        """The rules that matched the request that was refused last, with what they matched."""
+        """Return the rules that matched the last refused request, with the matched text."""
         lines = sorted(line for name in self.urls for line in self._lines(name))
         denied = [line for line in lines if "Access denied" in line]
         found = _REQUEST.search(denied[-1]) if denied else None
@@ -108,7 +108,7 @@ def _matched(line: str) -> str:
 
 @asynccontextmanager
 async def walled(firewall: Firewall, app_url: str, also: Mapping[str, Policy] | None = None) -> AsyncIterator[Wall]:
-    """The firewall of a snapshot before the app at `app_url`.
+    """Run a snapshot's firewall in front of the app at `app_url`.
 
     `also` are policies that no path has, to be asked through `urls`. RuntimeError when Apache does not start.
     """

@@ -24,7 +24,7 @@ REASONS = ("spam", "harassment", "hate", "violence", "sexual", "other")
 
 
 def texts(count: int, draw: random.Random) -> list[str]:
-    """`count` stories: one to four sentences as titles are, some with links, lines and emoji."""
+    """`count` stories: one to four sentences like titles, some with links, line breaks and emoji."""
     sentences = titles(count * 3, draw)
     found = []
     for number in range(count):
@@ -35,7 +35,7 @@ def texts(count: int, draw: random.Random) -> list[str]:
 
 
 async def stories(app: Guarded, count: int, draw: random.Random) -> Tally:
-    """Each text in a story, in a search, as words of a report and, cut, as tag and category."""
+    """Send each text in a story, in a search, as words of a report and, cut, as tag and category."""
     tally = app.new_tally()
     authors = [await someone_of(app, story_hold_reports=100)]
     while len(authors) * POSTS_A_MINUTE < count:
@@ -73,7 +73,7 @@ async def stories(app: Guarded, count: int, draw: random.Random) -> Tally:
 
 
 async def _people(tally: Tally, one: Someone, other: Someone) -> None:
-    """Calls without a word of anybody's: ids, cursors and media types alone."""
+    """Send calls without free text: only ids, cursors and media types."""
     tally.expect(await other.call("PUT", f"follow/{one.id}"), 200, of="follow")
     for path in ("me", "me/followers", "me/following?kind=person", "me/blocks", "me/events", "me/stats", "stories"):
         tally.expect(await one.get(path), 200, of=path)

@@ -46,6 +46,6 @@ def test_configuration_contains_what_the_policies_specify(public: list[str]) -> 
 
 
 def test_no_rule_inspects_both_feed_filters_and_all_other_parameters() -> None:
-    """Each filter that the feed reads, by its name: one that is added later is excluded here first."""
+    """Each filter of the feed, by its name: a filter added later must be excluded here first."""
     left_out = {each["selector"] for each in deployed().policy_of("/v1/feed").exclusions if "ArgNames" in str(each)}
     assert left_out == {"cursor", *FILTERS}

@@ -71,13 +71,13 @@ async def test_compressed_batch_needs_the_exclusions_of_its_policy(app: Guarded)
 
 
 async def test_version_2_texts_hardly_need_their_exclusions(app: Guarded) -> None:
-    """Hardly: one long cursor in some hundreds has a `0x` that looks like a number in SQL."""
+    """ "Hardly": one long cursor in some hundreds contains a `0x` that looks like a number in SQL."""
     for cost in await opaque.costs(app, 25, random.Random(3), versions=(2,)):
         assert cost.refused <= 2, str(cost)
 
 
 async def test_ordinary_titles_need_the_rules_that_only_log(app: Guarded) -> None:
-    """The proof can fail: under the policy of the feed many of the same titles are refused."""
+    """The test can fail: under the feed's policy many of the same titles are refused."""
     refused = 0
     for title in titles(30, random.Random(1)):
         answer = await app.ask(app.wall.urls["feed"], "GET", "/v1/cms/videos", query={"q": title})

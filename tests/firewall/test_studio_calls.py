@@ -58,7 +58,7 @@ ASK = """async ([method, path, body]) => {
 
 
 def calls() -> set[tuple[str, str]]:
-    """Method and path, such as `("PATCH", "videos/vid_travel_1")`, of every call in the Studio's files."""
+    """Return method and path, such as `("PATCH", "videos/vid_travel_1")`, of every call in the Studio's files."""
     found = set()
     for file in FOLDER.glob("*.js"):
         for method, function, _, path in _CALL.findall(file.read_text()):

@@ -96,7 +96,7 @@ FORMS = (
 
 
 def titles(count: int, draw: random.Random) -> list[str]:
-    """`count` titles, no two the same: those above, then made-up ones."""
+    """`count` distinct titles: those above, then generated ones."""
     found = dict.fromkeys(WRITTEN[:count])
     while len(found) < count:
         found[_title(draw)] = None

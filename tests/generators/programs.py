@@ -23,7 +23,7 @@ class Failed(Exception):
 
 
 def run(*command: str | Path, cwd: Path | None = None) -> str:
-    """The output of a program. Raises `Failed` with it where the program fails."""
+    """Run a program and return its output. Raises `Failed` with it when the program fails."""
     done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, env={**os.environ, **QUIET})
     if done.returncode:
         raise Failed(done.stdout + done.stderr)
@@ -31,27 +31,27 @@ def run(*command: str | Path, cwd: Path | None = None) -> str:
 
 
 def node_program(name: str) -> Path:
-    """A program of the Node packages, which are left out where Node is missing."""
+    """Return a program of the Node packages; skips the test where Node is missing."""
     if shutil.which("node") is None or not (BIN / name).exists():
         leave_out("clients in TypeScript are not made: `npm --prefix tests/generators/node ci` gets the generators")
     return BIN / name
 
 
 def node_version(package: str) -> str:
-    """`name version` of a Node package."""
+    """Return `name version` of a Node package."""
     found: dict[str, Any] = json.loads((NODE / "node_modules" / package / "package.json").read_text(encoding="utf-8"))
     return f"{package} {found['version']}"
 
 
 def write(document: dict[str, Any], path: Path) -> Path:
-    """The document as a file."""
+    """Write the document to a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(document), encoding="utf-8")
     return path
 
 
 def python_client(document: Path, folder: Path) -> None:
-    """A package of openapi-python-client."""
+    """Generate a package with openapi-python-client."""
     settings = document.parent / "settings.yaml"
     settings.write_text("post_hooks: []\n")  # no formatting: nobody reads it
     made = run(
@@ -62,30 +62,30 @@ def python_client(document: Path, folder: Path) -> None:
 
 
 def typescript_types(document: Path, file: Path) -> None:
-    """Types of openapi-typescript."""
+    """Generate types with openapi-typescript."""
     run(node_program("openapi-typescript"), document, "-o", file)
 
 
 def typescript_client(document: Path, folder: Path) -> None:
-    """A client of @hey-api/openapi-ts."""
+    """Generate a client with @hey-api/openapi-ts."""
     node_program("openapi-ts")
     run("node", NODE / "generate.js", document, folder)
 
 
 def compile_typescript(folder: Path) -> None:
-    """Every file below the folder, by the strict rules of `tsconfig.json`."""
+    """Compile every file below the folder by the strict rules of `tsconfig.json`."""
     shutil.copyfile(NODE / "tsconfig.json", folder / "tsconfig.json")
     (folder / "package.json").write_text('{"type": "module"}')
     run(node_program("tsc"), "-p", folder)
 
 
 def lint(*documents: Path) -> str:
-    """What Redocly says of documents. Raises `Failed` for an error."""
+    """Lint documents with Redocly. Raises `Failed` for an error."""
     return run(node_program("redocly"), "lint", *documents, "--format=stylish")
 
 
 def kotlin_and_swift(document: Path, folder: Path) -> str:
-    """Clients of openapi-generator in both languages, made by one Java machine; its version."""
+    """Generate clients with openapi-generator in both languages, in one Java process; return its version."""
     if shutil.which("java") is None:
         leave_out("clients in Kotlin and Swift are not made: openapi-generator-cli needs Java 11 or newer")
     settings = []

@@ -46,7 +46,7 @@ def sdk(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def modules_of(folder: Path) -> list[str]:
-    """Imports every module of a package; their names."""
+    """Import every module of a package; return their names."""
     sys.path.insert(0, str(folder.parent))
     try:
         package = importlib.import_module(folder.name)
@@ -144,7 +144,7 @@ def test_a_linter_finds_no_error_in_either_document(whole: Path, sdk: Path, reco
 
 
 def spoiled(change: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
-    """The document for apps with a fault in it."""
+    """Return the app document with a fault."""
     document = copy.deepcopy(function_app.api.sdk_document)
     change(document["components"]["schemas"])
     return document

@@ -34,7 +34,7 @@ NAMES = {
     "location": "westeurope",
     "deploymentName": "main",
 }
-"""Where the snapshots pretend to be deployed to; nothing of it exists."""
+"""Fictitious target of the snapshots."""
 VARIABLES = {
     "ALERT_EMAIL": "",
     "DEPLOY_ENTRY": "",
@@ -45,12 +45,12 @@ VARIABLES = {
     "DEPLOY_ENVIRONMENT": "prod",
     "GITHUB_SUBJECT_PREFIX": "repo:OWNER@1/NAME@2",
 }
-"""What the parameter files read; empty as a pipeline hands on what nobody set."""
+"""Environment variables of the parameter files; empty as a pipeline passes unset ones."""
 
 
 @dataclass(frozen=True)
 class Compiled:
-    """Templates by entry file, parameters and snapshots by environment, and what the compiler had to say."""
+    """Templates by entry file, parameters and snapshots by environment, and the compiler's messages."""
 
     version: str
     findings: list[str] = field(default_factory=list)
@@ -61,7 +61,7 @@ class Compiled:
 
 
 class Compiler:
-    """The compiler as one process that is asked in JSON-RPC: it reads the types once for all files."""
+    """The compiler as one process with JSON-RPC: it loads the types once for all files."""
 
     def __init__(self, program: Path):
         environment = {**os.environ, **VARIABLES}
@@ -76,7 +76,7 @@ class Compiler:
         self._process.communicate(timeout=60)
 
     def ask(self, method: str, path: Path | None = None, **parameters: Any) -> Any:
-        """The result of `bicep/METHOD`; RuntimeError when the compiler cannot do it at all."""
+        """Return the result of `bicep/METHOD`; raises RuntimeError when the compiler fails."""
         self._asked += 1
         if path is not None:
             parameters["path"] = str(path)
@@ -97,33 +97,33 @@ class Compiler:
         return answer["result"]
 
     def findings(self, answer: dict[str, Any]) -> list[str]:
-        """Errors, warnings and linter findings as `file:line code message`."""
+        """Return errors, warnings and linter findings as `file:line code message`."""
         return [
             f"{Path(each['source']).name}:{each['range']['start']['line'] + 1} {each['code']} {each['message']}"
             for each in answer["diagnostics"]
         ]
 
     def unformatted(self, folder: Path) -> list[str]:
-        """Files below a folder that are not in the standard format."""
+        """Return files below a folder that are not in the standard format."""
         paths = sorted([*folder.rglob("*.bicep"), *folder.rglob("*.bicepparam")])
         wrong = [path for path in paths if self.ask("format", path)["contents"] != path.read_text()]
         return [path.relative_to(folder).as_posix() for path in wrong]
 
 
 def find() -> Path | None:
-    """$BICEP, `bicep` on the path, or the Azure CLI's copy."""
+    """Return $BICEP, `bicep` on the path, or the Azure CLI's copy."""
     candidates = [os.environ.get("BICEP"), shutil.which("bicep"), str(Path.home() / ".azure" / "bin" / "bicep")]
     return next((Path(each).absolute() for each in candidates if each and Path(each).is_file()), None)
 
 
 def program() -> Path:
-    """The compiler; without one the test is left out, which the pipeline does not accept."""
+    """Return the compiler; without one the test is skipped, which the pipeline does not accept."""
     return find() or leave_out(HOW_TO_GET_IT, unless="CI")
 
 
 @functools.cache
 def compiled() -> Compiled:
-    """Compile the checkout, or take what another process or an earlier run compiled from the same sources."""
+    """Compile the checkout, or reuse what another process or an earlier run compiled from the same sources."""
     bicep = program()
     seen = hashlib.sha256(f"{bicep} {bicep.stat().st_size} {bicep.stat().st_mtime_ns}".encode())
     for path in sorted([Path(__file__), ROOT / "infra" / "operate.py", *BICEP.rglob("*")]):

@@ -11,7 +11,7 @@ from tests.infra.snapshot import Snapshot
 
 @pytest.fixture(scope="session")
 def compiled() -> Compiled:
-    """What the official compiler makes of the Bicep files."""
+    """Output of the official compiler for the Bicep files."""
     found = compile_once()
     assert found.findings == [], "the Bicep files do not compile cleanly"
     return found
@@ -19,7 +19,7 @@ def compiled() -> Compiled:
 
 @pytest.fixture(scope="session")
 def prod(compiled: Compiled) -> Snapshot:
-    """What a deployment of production makes. Tests that change it copy it first."""
+    """Resources of a production deployment. Tests that change it copy it first."""
     return Snapshot.of("prod", compiled.snapshots["prod"])
 
 
@@ -30,5 +30,5 @@ def dev(compiled: Compiled) -> Snapshot:
 
 @pytest.fixture(scope="session")
 def bootstrap(compiled: Compiled) -> Snapshot:
-    """What step 1 makes: the group and the identities of the pipeline."""
+    """Resources of step 1: the group and the identities of the pipeline."""
     return Snapshot.of("bootstrap", compiled.snapshots["bootstrap"])

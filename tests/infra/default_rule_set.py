@@ -35,5 +35,5 @@ GROUPS: dict[str, str] = {
 
 
 def has(group: str, rule: str) -> bool:
-    """Whether the group of that name has the rule."""
+    """Return whether the group of that name has the rule."""
     return rule in GROUPS.get(group, "").split()

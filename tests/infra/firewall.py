@@ -13,7 +13,7 @@ GATEWAY = "Microsoft.Network/applicationGateways"
 
 @dataclass(frozen=True)
 class Override:
-    """What a policy says about one managed rule. `counts`: a match still adds to the score that refuses a request."""
+    """A policy's override of one managed rule. `counts`: a match still adds to the score that refuses a request."""
 
     rule_set: str
     group: str
@@ -23,7 +23,7 @@ class Override:
 
 @dataclass(frozen=True)
 class Policy:
-    """One policy with its name as the table of paths has it, such as `events`."""
+    """One policy with its name in the table of paths, such as `events`."""
 
     name: str
     resource: Resource
@@ -58,7 +58,7 @@ class Policy:
 
 @dataclass(frozen=True)
 class PathRule:
-    """Patterns of the gateway's path map, and the id of the policy they have, if they have one."""
+    """Patterns of the gateway's path map, and the id of their policy, if they have one."""
 
     name: str
     patterns: tuple[str, ...]
@@ -67,7 +67,7 @@ class PathRule:
 
 @dataclass(frozen=True)
 class Firewall:
-    """Policies by their ids, the path rules in their order, and the id of the policy of every other path."""
+    """Policies by id, the path rules in order, and the id of the policy of every other path."""
 
     policies: dict[str, Policy]
     path_rules: tuple[PathRule, ...]
@@ -75,7 +75,7 @@ class Firewall:
 
     @classmethod
     def of(cls, made: Snapshot) -> Firewall:
-        """Raises ValueError when there is not exactly one gateway with exactly one path map."""
+        """Read the firewall. Raises ValueError when there is not exactly one gateway with exactly one path map."""
         gateway = made.one(GATEWAY)
         policies = {each["id"]: Policy(last(each["id"]).rsplit("-", 1)[-1], each) for each in made.all(FIREWALL)}
         (path_map,) = gateway.at("properties.urlPathMaps")
@@ -86,7 +86,7 @@ class Firewall:
         return cls(policies, rules, _policy_id(gateway["properties"]))
 
     def policy_of(self, path: str) -> Policy:
-        """The policy that a request to this path meets: that of the first rule with a pattern that fits."""
+        """Return the policy of a request to this path: that of the first rule with a matching pattern."""
         for rule in self.path_rules:
             if any(fits(pattern, path) for pattern in rule.patterns):
                 return self.policies[str(rule.policy_id)]
@@ -94,7 +94,7 @@ class Firewall:
 
 
 def fits(pattern: str, path: str) -> bool:
-    """Whether the gateway takes a path for a pattern: without regard to case; `*` at the end stands for any rest."""
+    """Return whether the gateway matches a path to a pattern: case-insensitive; `*` at the end matches any rest."""
     pattern, path = pattern.lower(), path.partition("?")[0].lower()
     return path.startswith(pattern[:-1]) if pattern.endswith("*") else path == pattern
 

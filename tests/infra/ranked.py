@@ -14,7 +14,7 @@ SEEDS = 25
 
 
 def digest() -> str:
-    """SHA-256 over the rows, scores and probabilities of every page, in hex."""
+    """Return the SHA-256 over the rows, scores and probabilities of every page, in hex."""
     found = hashlib.sha256()
     for count in SIZES:
         columns, stats, signals = instance(count)

@@ -163,7 +163,8 @@ ROWS: dict[str, list[tuple[str, str, str, str]]] = {
 
 
 def value_at(made: Snapshot, resource: Resource, path: str) -> Any:
-    """The value at a path that may name an item of a list by its `name` or its index. KeyError when there is none."""
+    """Return the value at a path that can name a list item by its `name` or index. Raises KeyError when there is
+    none."""
     if path.startswith("settings."):
         return made.settings()[path.removeprefix("settings.")]
     value: Any = resource
@@ -177,7 +178,7 @@ def value_at(made: Snapshot, resource: Resource, path: str) -> Any:
 
 
 def cell(value: Any) -> str:
-    """A value as code in a table; of an expression what identifies it."""
+    """Return a value as code in a table; for an expression, its identifying part."""
     text = value if isinstance(value, str) else json.dumps(value)
     vault = re.search(r"@Microsoft\.KeyVault\([^)]*\)", text)
     text = vault[0] if vault and text.startswith("[") else text
@@ -185,7 +186,7 @@ def cell(value: Any) -> str:
 
 
 def as_markdown() -> str:
-    """The table."""
+    """Return the table."""
     made = Snapshot.of("prod", compiled().snapshots["prod"])
     unique = made.one(SITE).name.rsplit("-", 1)[-1]
     lines = ["| requirement | met by | resource | value |", "|---|---|---|---|"]

@@ -40,7 +40,7 @@ from tests.infra.snapshot import (
 
 PRIVACY_DAYS = 90
 LIFECYCLE_LAG_DAYS = 2
-"""Azure carries out a changed or due lifecycle rule within a day, and counts whole days."""
+"""Azure applies a changed or due lifecycle rule within a day, and counts whole days."""
 MOST_ARCHIVE_DAYS = PRIVACY_DAYS - LIFECYCLE_LAG_DAYS - MESSAGE_TTL_SECONDS // 86_400
 
 NOT_IN_AZURE = {
@@ -150,7 +150,7 @@ CLOSED: dict[str, dict[str, Any]] = {
         "properties.vnetConfiguration.internal": True,
     },
 }
-"""Resource type → what keeps it private and without keys."""
+"""Resource type → properties that keep it private and without keys."""
 
 OPENS_NOTHING = {
     "Microsoft.App/jobs",
@@ -185,15 +185,15 @@ OPENS_NOTHING = {
     "Microsoft.Storage/storageAccounts/managementPolicies",
     "Microsoft.Web/serverfarms",
 }
-"""Types that have no door of their own. A type in neither table is a finding: somebody must look at it first."""
+"""Types without a network entry of their own. A type in neither table is a finding: it must be reviewed first."""
 
 READ_FROM_OUTSIDE = {
     ("Microsoft.OperationalInsights/workspaces", "logop"): "properties.publicNetworkAccessForQuery",
 }
-"""What the jobs print, by type and first part of the name; rules_operations.py looks what reaches it."""
+"""Workspaces of job output, by type and first part of the name; rules_operations.py checks what reaches them."""
 
 REACHED_BY_LINKS = {"properties.publicNetworkAccess": "Enabled", "properties.networkAcls.defaultAction": "Allow"}
-"""What is open of the media account, where everything else is closed as in the others."""
+"""Public settings of the media account, where everything else is closed as in the others."""
 
 THE_DOOR = {
     ("Microsoft.Network/applicationGateways", "agw"),
@@ -217,11 +217,11 @@ KEYS = re.compile(
 )
 DRAWN_ANEW = re.compile(r"\b(newGuid|utcNow)\(")
 MADE_ELSEWHERE = ("Microsoft.KeyVault/vaults/secrets", "Microsoft.AppConfiguration/configurationStores/keyValues")
-"""A deployment would make these anew each time: keys would change and the kill switch would be reset."""
+"""A deployment would recreate these each time: keys would change and the kill switch would be reset."""
 
 
 def every_rule(made: Snapshot) -> list[str]:
-    """Findings of every rule over what one environment's deployment makes."""
+    """Return findings of every rule over one environment's deployment."""
     rules = (settings, documents, bus, blobs, media, closed, reached_privately, guarded_networks, repeatable)
     return [finding for rule in rules for finding in rule(made)]
 
@@ -290,7 +290,7 @@ TTL = "defaultMessageTimeToLive"
 
 
 def blobs(made: Snapshot) -> list[str]:
-    """The archive has its containers, is emptied in time, and keeps no copy of what it deletes."""
+    """The archive has its containers, is emptied in time, and keeps no copy of deleted blobs."""
     (policy,) = (each for each in made.all(f"{STORAGE}/managementPolicies") if not _is_media(each.parent))
     found = _kept_blobs(made, policy.parent, BLOB_CONTAINERS)
     days = _days_by_prefix(policy)
@@ -305,7 +305,7 @@ def blobs(made: Snapshot) -> list[str]:
 
 
 def media(made: Snapshot) -> list[str]:
-    """The media account has its containers, is emptied in time, and lets pages read and store, no more."""
+    """The media account has its containers, is emptied in time, and permits pages only to read and store."""
     found = []
     for policy in made.all(f"{STORAGE}/managementPolicies"):
         if _is_media(policy.parent):
@@ -391,7 +391,7 @@ def reached_privately(made: Snapshot) -> list[str]:
 
 
 def guarded_networks(made: Snapshot) -> list[str]:
-    """Only the entry's subnet takes traffic from the internet; every subnet has rules, which end with a refusal."""
+    """Only the entry's subnet accepts traffic from the internet; every subnet has rules that end with a refusal."""
     found = []
     for group in made.all(RULES):
         for rule in group.at("properties.securityRules"):
@@ -420,7 +420,7 @@ def repeatable(made: Snapshot) -> list[str]:
 
 
 def parameters(template: dict[str, Any], name: str) -> list[str]:
-    """Every parameter says what it is, and every number its limits, none of which lets an event live too long."""
+    """Every parameter is described, and every number has limits, none of which lets an event live too long."""
     found = []
     for file, inner in templates(template, name):
         for parameter, said in inner.get("parameters", {}).items():

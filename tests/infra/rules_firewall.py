@@ -8,7 +8,7 @@ from tests.infra.snapshot import Snapshot
 
 CUSTOM_RULES = ["BlockDebugAndHost", "BlockUnknownPaths", "LimitCmsAndPrivacy", "LimitEverything"]
 COMPRESSED = ("/v1/events/batch", "/v1/cms/imports", "/v1/cms/history")
-"""What clients may send compressed, which the firewall cannot read and refuses where it looks into bodies."""
+"""Paths that accept compressed bodies, which the firewall cannot read and refuses where it inspects bodies."""
 OF_THE_HEADER = "920450"
 """The rule that refuses headers, `Content-Encoding` among them."""
 LOUD_RULES = {"300300", "300700", "920300", "920320"}
@@ -27,14 +27,14 @@ def every_rule(made: Snapshot) -> list[str]:
 
 
 def policies(firewall: Firewall) -> list[str]:
-    """Every path has a policy that is made here, and every policy a path."""
+    """Every path has a policy defined here, and every policy a path."""
     used = {rule.name: rule.policy_id for rule in firewall.path_rules} | {"every other path": firewall.default_id}
     found = [f"{path}: no policy of the firewall" for path, id in used.items() if id not in firewall.policies]
     return found + [f"{id}: no path has this policy" for id in firewall.policies if id not in used.values()]
 
 
 def custom_rules(firewall: Firewall) -> list[str]:
-    """No policy lacks a rule of ours: the policy of a path replaces that of the gateway, with its rules."""
+    """No policy lacks a custom rule: the policy of a path replaces that of the gateway, with its rules."""
     names = {id: [rule["name"] for rule in policy.custom_rules] for id, policy in firewall.policies.items()}
     found = [f"{id}: it must have the rules {CUSTOM_RULES}" for id, each in names.items() if each != CUSTOM_RULES]
     same = {str(policy.custom_rules) for policy in firewall.policies.values()}
@@ -47,7 +47,7 @@ def mode(firewall: Firewall) -> list[str]:
 
 
 def overrides(firewall: Firewall) -> list[str]:
-    """Every override names a rule that the set has: Azure refuses any other."""
+    """Every override names a rule of the set: Azure refuses any other."""
     return [
         f"{policy.resource}: the rule set has no rule {each.rule} in {each.group}"
         for policy in firewall.policies.values()
@@ -57,7 +57,7 @@ def overrides(firewall: Firewall) -> list[str]:
 
 
 def bodies(firewall: Firewall) -> list[str]:
-    """Bodies that may be compressed are not looked into; others are, as far as they may go."""
+    """Bodies that can be compressed are not inspected; others are, up to their size limit."""
     found = []
     for path in COMPRESSED:
         policy = firewall.policy_of(path)
@@ -75,7 +75,7 @@ def bodies(firewall: Firewall) -> list[str]:
 
 
 def logs(firewall: Firewall) -> list[str]:
-    """Headers that name a user or open a door are scrubbed in either case, and no rule logs every request."""
+    """Headers that identify a user or grant access are scrubbed in either case, and no rule logs every request."""
     found = []
     for policy in firewall.policies.values():
         scrubbed = {each.get("selector") for each in policy.setting("logScrubbing")["scrubbingRules"]}

@@ -9,7 +9,7 @@ from tests.infra.snapshot import ASSIGNMENT, BUS, COSMOS, RULES, SITE, STORAGE, 
 
 SERVICE_BUS_DATA_OWNER = "090c5cfd-751d-490a-894a-3ce6f1109419"
 NOT_ISOLATED = ("3.10", "3.11", "3.12")
-"""Versions of Python whose worker mixes its own libraries with those of the app, unless told otherwise."""
+"""Python versions whose worker mixes its own libraries with those of the app, unless configured otherwise."""
 RESOLVER = "168.63.129.16"
 TABLES = {"AppRequests", "AppDependencies", "AppTraces", "AppMetrics", "AppExceptions"}
 PER_REQUEST = re.compile(r"UnhealthyHostCount|FailedRequests|ActiveMessages|RequestQuotaUsage")
@@ -37,13 +37,13 @@ def host(made: Snapshot) -> list[str]:
 
 
 def predictable(made: Snapshot) -> list[str]:
-    """A what-if can tell which role assignments are new: no name depends on what only a deployment knows."""
+    """A what-if can tell which role assignments are new: no name depends on values known only at deployment."""
     assignments = [*made.all(ASSIGNMENT), *made.all(f"{COSMOS}/sqlRoleAssignments")]
     return [f"{each['name']}: what-if cannot predict this assignment" for each in assignments if "[" in each["name"]]
 
 
 def network(made: Snapshot) -> list[str]:
-    """Instances send from any address, and ask Azure's resolver; names not made here are asked for outside."""
+    """Instances send from any address, and query Azure's resolver; names not defined here are resolved outside."""
     found = []
     for group in made.all(RULES):
         allowed = [
@@ -65,7 +65,7 @@ def network(made: Snapshot) -> list[str]:
 
 
 def alerts(made: Snapshot) -> list[str]:
-    """No query fails while its table is not there, and one busy minute wakes nobody."""
+    """No query fails while its table is missing, and one busy minute alerts nobody."""
     found = []
     for rule in made.all("Microsoft.Insights/scheduledQueryRules"):
         (criterion,) = rule.at("properties.criteria.allOf")
@@ -83,7 +83,7 @@ def alerts(made: Snapshot) -> list[str]:
 
 
 def telemetry(made: Snapshot) -> list[str]:
-    """The tables keep no longer than the workspace says, and its two entries in the link scope are ordered."""
+    """Tables keep data no longer than the workspace, and its two entries in the link scope are ordered."""
     days: Any = made.one("Microsoft.OperationalInsights/workspaces", "log-").at("properties.retentionInDays")
     kept = {
         each.name: (each.at("properties.retentionInDays"), each.at("properties.totalRetentionInDays"))
@@ -95,7 +95,7 @@ def telemetry(made: Snapshot) -> list[str]:
 
 
 def storage_rules(made: Snapshot) -> list[str]:
-    """An account that deletes by rule lets the service in that carries the rule out."""
+    """An account with lifecycle rules admits the service that applies them."""
     owners = {each.parent for each in made.all(f"{STORAGE}/managementPolicies")}
     return [
         f"{each}: its firewall may keep the deletion rules from being carried out"
@@ -105,7 +105,7 @@ def storage_rules(made: Snapshot) -> list[str]:
 
 
 def ordered(template: dict[str, Any]) -> list[str]:
-    """What Azure refuses to do at once stands one after another in the compiled template."""
+    """Operations that Azure refuses concurrently are ordered in the compiled template."""
     found, modules = [], template["resources"]
     if "roles" not in modules["privateEndpoints"]["dependsOn"]:
         found.append("Cosmos DB is asked for roles and a private endpoint at once")

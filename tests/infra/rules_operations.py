@@ -14,7 +14,7 @@ PINNED = re.compile(r".+@sha256:[0-9a-f]{64}")
 
 
 def jobs(made: Snapshot) -> list[str]:
-    """Images are pinned; the switch job can write flags only, and it is the one that those on call may start."""
+    """Images are pinned; the switch job can write flags only, and on-call staff may start only that one."""
     found = []
     for job in made.all(JOB):
         images = [each["image"] for each in job.at("properties.template.containers")]
@@ -31,7 +31,7 @@ def jobs(made: Snapshot) -> list[str]:
 
 
 def on_call(bootstrap: Snapshot) -> list[str]:
-    """What step 1 gives those on call on the whole group is to look."""
+    """Step 1 gives on-call staff only read access to the whole group."""
     roles = {each.name: each for each in bootstrap.all("Microsoft.Authorization/roleDefinitions")}
     found = []
     for assignment in given_to(bootstrap, ON_CALL):
@@ -42,7 +42,7 @@ def on_call(bootstrap: Snapshot) -> list[str]:
 
 
 def printed(made: Snapshot) -> list[str]:
-    """The workspace that can be read from outside holds what the jobs print, and nothing else."""
+    """The workspace that is readable from outside holds only job output."""
     outside = {
         each["id"] for each in made.all(WORKSPACE) if each.at("properties.publicNetworkAccessForQuery") == "Enabled"
     }
@@ -58,5 +58,5 @@ def printed(made: Snapshot) -> list[str]:
 
 
 def given_to(made: Snapshot, identity: str) -> list[Resource]:
-    """The role assignments of an identity, by its name."""
+    """Return the role assignments of an identity, by its name."""
     return [each for each in made.all(ASSIGNMENT) if f"/{identity}'" in each.at("properties.principalId")]

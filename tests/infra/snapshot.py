@@ -12,7 +12,7 @@ from typing import Any
 
 
 class Resource(dict[str, Any]):
-    """One resource as the compiler resolved it: id, type, name, apiVersion, properties and what else it has."""
+    """One resource as the compiler resolved it: id, type, name, apiVersion, properties and other fields."""
 
     @property
     def type(self) -> str:
@@ -26,11 +26,11 @@ class Resource(dict[str, Any]):
 
     @property
     def parent(self) -> str:
-        """The name of what it is inside of, or an empty string."""
+        """The name of its parent, or an empty string."""
         return str(self["name"]).rpartition("/")[0].rsplit("/", 1)[-1]
 
     def at(self, path: str) -> Any:
-        """The value at a dotted path, or None."""
+        """Return the value at a dotted path, or None."""
         value: Any = self
         for name in path.split("."):
             if not isinstance(value, dict) or name not in value:
@@ -44,7 +44,7 @@ class Resource(dict[str, Any]):
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Every resource that one environment's deployment makes, and its outputs."""
+    """Every resource of one environment's deployment, and its outputs."""
 
     environment: str
     resources: list[Resource]
@@ -54,16 +54,17 @@ class Snapshot:
         return cls(environment, [Resource(each) for each in document["predictedResources"]])
 
     def all(self, type_name: str) -> list[Resource]:
-        """Resources of a type."""
+        """Return the resources of a type."""
         return [each for each in self.resources if each.type == type_name]
 
     def one(self, type_name: str, named: str = "") -> Resource:
-        """The only resource of a type whose name contains a text. Raises ValueError when there is not exactly one."""
+        """Return the only resource of a type whose name contains a text. Raises ValueError when there is not exactly
+        one."""
         (found,) = (each for each in self.all(type_name) if named in each.name)
         return found
 
     def settings(self) -> dict[str, str]:
-        """The app settings."""
+        """Return the app settings."""
         return {each["name"]: each["value"] for each in self.one(SITE).at("properties.siteConfig.appSettings")}
 
 
@@ -80,17 +81,17 @@ ENDPOINT = "Microsoft.Network/privateEndpoints"
 
 
 def last(resource_id: str) -> str:
-    """The name at the end of a resource id, whether it is resolved or an expression."""
+    """Return the name at the end of a resource id, resolved or an expression."""
     return re.split(r"[/']", resource_id.rstrip("')]}"))[-1]
 
 
 def role_of(assignment: Resource) -> str:
-    """The id of the role that an assignment gives."""
+    """Return the id of the role that an assignment gives."""
     return last(str(assignment.at("properties.roleDefinitionId")))
 
 
 def scope_of(resource: Resource) -> str:
-    """The id of what an extension resource stands on."""
+    """Return the id of the resource that an extension resource belongs to."""
     match = re.search(
         r"'(/subscriptions/[^']+)'|^(/subscriptions/.+?)/providers/Microsoft.Authorization", resource["id"]
     )
@@ -98,7 +99,7 @@ def scope_of(resource: Resource) -> str:
 
 
 def templates(template: dict[str, Any], name: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """A compiled template and those of its modules, each with the name of its file or deployment."""
+    """Yield a compiled template and those of its modules, each with the name of its file or deployment."""
     yield name, template
     resources = template.get("resources", {})
     for each in resources.values() if isinstance(resources, dict) else resources:

@@ -21,11 +21,11 @@ QUERIES = [(rule["name"], rule["query"]) for rule in ALERTS["queries"]] + [
 RULES: list[dict[str, Any]] = [*ALERTS["queries"], *(rule for rules in ALERTS["platform"].values() for rule in rules)]
 OWN_TABLE = "AppMetrics"
 BUCKETS = "_bucket"
-"""A histogram's buckets are exported as a counter of this ending, with the upper edge as label `le`."""
+"""Histogram buckets are exported as a counter with this suffix and the upper edge as label `le`."""
 
 
 def metrics_in(query: str) -> set[str]:
-    """The metric names a query compares `Name` with."""
+    """Return the metric names a query compares `Name` with."""
     if OWN_TABLE not in query:
         return set()
     lists = re.findall(r"Name in \(([^)]*)\)", query) + re.findall(r"Name == ('\w+')", query)

@@ -102,7 +102,7 @@ ORDINARY = both(
     counted("uploads", "news", "type", amount=3),
     counted("uploads", "small", "size", amount=4),
 )
-"""What a good hour looks like: some of nearly everything, none of it worth a call."""
+"""An ordinary hour: some of nearly everything, no reason for an alert."""
 
 FIRES: dict[str, Record] = {
     "feed-mean-latency": observed("feed_duration_ms", 900.0, "personalized", times=20),
@@ -149,7 +149,7 @@ FIRES: dict[str, Record] = {
     "dead-letters-waiting": gauged("dead_letters", 1, "rollup"),
     "silence": lambda telemetry: [telemetry.counters.pop(key) for key in [*telemetry.counters] if "feed_" in key[0]],
 }
-"""Alert → what is added to the ordinary hour, or taken from it, so that it must fire."""
+"""Alert → what is added to or removed from the ordinary hour so that it must fire."""
 
 
 def host_row(duration_ms: float = 20.0, items: int = 50, result: int = 200, role: str = "func-vfeed-prod") -> Row:
@@ -173,7 +173,7 @@ LIFTED = [{**CAP, "Operation": "Data collection resumed", "Detail": "WithinQuota
 
 
 async def metric_rows(*records: Record) -> list[Row]:
-    """What Azure Monitor would keep of these records: the exporter's own envelopes as rows of AppMetrics."""
+    """Return these records as Azure Monitor stores them: the exporter's envelopes as rows of AppMetrics."""
     os.environ.setdefault("APPLICATIONINSIGHTS_STATSBEAT_DISABLED_ALL", "true")
     os.environ.setdefault("APPLICATIONINSIGHTS_CONTROLPLANE_DISABLED", "true")
     from azure.monitor.opentelemetry.exporter import AzureMonitorMetricExporter
@@ -195,7 +195,7 @@ async def metric_rows(*records: Record) -> list[Row]:
 
 
 def row_of(item: Row) -> Row:
-    """An envelope as the service keeps it: a single measurement has its own value as least and most."""
+    """Return an envelope as the service stores it: a single measurement is its own minimum and maximum."""
     data = item["data"]["baseData"]
     (point,) = data["metrics"]
     return {
@@ -211,7 +211,7 @@ def row_of(item: Row) -> Row:
 
 
 def fires(rule: Row, rows: dict[str, list[Row]]) -> bool:
-    """Whether a rule's query over these rows of its tables gives a value beyond its threshold."""
+    """Return whether a rule's query over these rows of its tables gives a value beyond its threshold."""
     query, weight = rule["query"], None
     if match := WEIGHTED.search(query):
         query, weight = WEIGHTED.sub(r"percentile(\1, \3)", query), match[2]

@@ -21,7 +21,7 @@ ENVIRONMENTS = ("dev", "prod")
 
 
 def routes_by_function() -> dict[str, str | None]:
-    """Function → its route, None for what has no HTTP trigger."""
+    """Return function → its route, None without HTTP trigger."""
     return {each.get_function_name(): each.get_trigger().get_dict_repr().get("route") for each in app_functions()}
 
 
@@ -189,7 +189,7 @@ MISTAKES: dict[str, tuple[str, str, str, Any, str]] = {
 
 
 def planted(made: Snapshot, type_name: str, named: str, path: str, value: Any) -> Snapshot:
-    """A copy in which the first resource of a type has another value; `settings.NAME` is an app setting."""
+    """Return a copy in which the first resource of a type has another value; `settings.NAME` is an app setting."""
     changed = Snapshot(made.environment, copy.deepcopy(made.resources))
     resource = next(each for each in changed.all(type_name) if named in each["name"])
     *way, last = path.split(".")

@@ -154,11 +154,11 @@ SWITCHED_ON_BY = {
     },
     ("WRITE_SIGNALS_VERSION", "3"): {"smaller signals documents"},
 }
-"""A setting, the newest version of what is written → the levers that count from there on."""
+"""A setting and its newest format version → the levers that apply from that version on."""
 
 
 def sizes_of_production(settings: dict[str, str]) -> dict[str, float]:
-    """The figures for what production writes, which is not the newest format before it is switched."""
+    """The figures for production's format, which is not the newest before it is switched."""
     off = {lever for (name, newest), levers in SWITCHED_ON_BY.items() if settings[name] != newest for lever in levers}
     return FIGURES.without(off)
 

@@ -19,7 +19,7 @@ CONFIGURATION = ROOT / "infra" / "checkov.yaml"
 
 
 def run_checkov(folder: Path, configuration: Path) -> tuple[dict[str, int], list[tuple[str, str]]]:
-    """(summary, [(check, file)] that failed); one run takes half a minute."""
+    """Return (summary, failed (check, file) pairs); one run takes half a minute."""
     own = ROOT / ".venv" / "checkov" / "bin" / "checkov"
     program = os.environ.get("CHECKOV") or (str(own) if own.exists() else shutil.which("checkov"))
     assert program, "checkov is not installed: run `make .venv/.checkov`"
@@ -52,7 +52,7 @@ def test_checkov_finds_only_planted_mistakes_and_every_skip_is_needed(tmp_path: 
 
 
 def plain(template: dict[str, Any]) -> dict[str, Any]:
-    """A template in the older form, which is all that Checkov reads: a list of the resources made, and nothing else."""
+    """Return a template in the older form, the only one Checkov reads: a list of resources only."""
     resources = template["resources"]
     listed = resources.values() if isinstance(resources, dict) else resources
     made = [each for each in listed if not each.get("existing") and each["type"] != "Microsoft.Resources/deployments"]
@@ -60,7 +60,7 @@ def plain(template: dict[str, Any]) -> dict[str, Any]:
 
 
 def write(path: Path, template: dict[str, Any]) -> None:
-    """A template as a file of its own, unless it makes nothing itself."""
+    """Write a template as a separate file, unless it has no resources."""
     if template["resources"]:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(template, indent=1))

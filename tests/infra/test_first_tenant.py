@@ -23,7 +23,7 @@ PAGE = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
 
 
 def commands(heading: str) -> list[str]:
-    """The shell commands of a section's first block, one each."""
+    """Return the shell commands of a section's first block, one each."""
     section = PAGE[PAGE.index(f"\n### {heading}\n") :]
     block = re.search(r"```sh\n(.*?)```", section, re.S)
     assert block
@@ -31,7 +31,7 @@ def commands(heading: str) -> list[str]:
 
 
 async def curl(app: App, command: str, **variables: str) -> Answer:
-    """Send what curl would send."""
+    """Send the request of a curl command."""
     for name, value in {**variables, "ENTRY_HOST": "entry"}.items():
         command = command.replace(f"${name}", value)
     words = shlex.split(command.replace("\\\n", " "))
@@ -102,7 +102,7 @@ async def test_the_documented_commands_lead_from_an_empty_store_to_the_first_fee
 
 
 async def rotated(app: App, first: str) -> None:
-    """The first key is replaced as *Rotate a key* says, and the last one stays."""
+    """Replace the first key as *Rotate a key* describes, and keep the last one."""
     headers = {"X-Tenant-Id": "_platform", "X-Api-Key": first, "Content-Type": "application/json"}
     body = orjson.dumps({"name": "Ben", "scopes": ["ops"]})
     issued = await app.request("POST", "/v1/cms/keys", headers, body=body)

@@ -23,14 +23,14 @@ FUNCTIONS = {"histogram_quantile", "sum", "max", "min", "rate", "increase", "by"
 
 
 def asked(query: str) -> tuple[set[str], set[str]]:
-    """The metrics of a query as they are scraped, and the labels it groups by."""
+    """Return the metrics of a query as they are scraped, and its grouping labels."""
     labels = {label.strip() for group in re.findall(r"by \(([^)]*)\)", query) for label in group.split(",")}
     names = set(re.findall(r"[a-z][a-z_0-9]+", re.sub(r"\[[^]]*\]|by \([^)]*\)", "", query))) - FUNCTIONS
     return names, labels
 
 
 def wrong(query: str, legend: str) -> list[str]:
-    """What is wrong with one query."""
+    """Return what is wrong with one query."""
     names, labels = asked(query)
     found = [] if names else ["it asks for no metric"]
     for name in names:

@@ -52,7 +52,7 @@ def sha256(content: bytes) -> str:
 
 @dataclass
 class Cloud:
-    """What the services hold, and what was asked of them."""
+    """The state of the services, and the requests they received."""
 
     secrets: dict[str, str] = field(default_factory=dict)
     flags: dict[str, dict[str, Any]] = field(default_factory=dict)

@@ -29,7 +29,7 @@ def repository_files() -> list[str]:
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The package, as the pipeline builds it."""
+    """The package, built as the pipeline does."""
     if f"{sys.version_info.major}.{sys.version_info.minor}" != package.PYTHON:
         pytest.skip(f"the package is built with Python {package.PYTHON}")
     if shutil.which("gcc") is None:

@@ -37,7 +37,7 @@ ANSWERS: dict[str, Any] = {
     "appconfig list-deleted": [],
     "group exists": True,
 }
-"""Beginning of the arguments → what the CLI prints, in the shapes its reference shows."""
+"""Beginning of the arguments → output of the CLI, in the shapes of its reference."""
 
 FAKE = """#!{python}
 import json, sys
@@ -59,7 +59,7 @@ def run(
     answers: dict[str, Any],
     variables: dict[str, str] = VARIABLES,
 ) -> tuple[int, str]:
-    """Exit code and output with these answers."""
+    """Run preflight with these answers; return exit code and output."""
     stored, program = tmp_path / "answers.json", tmp_path / "az"
     stored.write_text(json.dumps(answers))
     program.write_text(FAKE.format(python=sys.executable, answers=str(stored)))

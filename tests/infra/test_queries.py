@@ -17,11 +17,11 @@ TABLES = {
     "AppRequests": f"({COMMON}, DurationMs:real, ResultCode:string, Success:bool)",
     "_LogOperation": "(TimeGenerated:datetime, Category:string, Operation:string, Level:string, Detail:string)",
 }
-"""The columns that the queries may use, as the reference of Azure Monitor names and types them."""
+"""Columns the queries can use, with names and types of the Azure Monitor reference."""
 
 
 def checked(queries: list[str]) -> list[list[str]]:
-    """For each query what is wrong with it."""
+    """Return what is wrong with each query."""
     node = shutil.which("node")
     if node is None or not (KUSTO / "node_modules").is_dir():
         leave_out("queries are not checked: `npm --prefix tests/infra/kusto ci` gets the Kusto language service")

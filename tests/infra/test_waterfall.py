@@ -20,7 +20,7 @@ RATIOS = st.dictionaries(st.sampled_from(LEVERED), st.floats(0.1, 3))
 
 
 def with_ratios(ratios: dict[str, float]) -> Figures:
-    """The figures as if benchmarks had recorded these ratios to before."""
+    """Return the figures as if benchmarks had recorded these ratios."""
     told = {name: {"value": ratio, "unit": OF_BEFORE, "source": "a test"} for name, ratio in ratios.items()}
     return figures.combine(ASSUMED, {**MEASURED, **told})
 

@@ -17,7 +17,7 @@ WORKFLOWS = ROOT / ".github"
 
 
 def audit(folder: Path) -> list[tuple[str, str]]:
-    """(audit, file) of every finding of medium severity or more."""
+    """Return (audit, file) of every finding of medium severity or more."""
     own = Path(sys.executable).with_name("zizmor")
     program = str(own) if own.exists() else shutil.which("zizmor")
     if program is None:

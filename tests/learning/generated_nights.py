@@ -33,7 +33,7 @@ AT_NIGHT = 2 * 3_600.0 + 17 * 60
 
 
 def small_log(days: int = 4) -> Log:
-    """Tastes that a personal model learns in a few days."""
+    """A log of tastes that a personal model learns in a few days."""
     return tastes_log(users=80, videos=100, days=days, a_day=6)
 
 
@@ -61,7 +61,7 @@ class Generated:
         await self.app.blobs.write(SAMPLES, sample_name(name), content)
 
     def batches(self, day: int) -> Iterator[Batch]:
-        """One batch an exposure."""
+        """Yield one batch per exposure."""
         shown = self.log.exposures
         for at in range(len(shown)):
             if int((shown.time[at] - START) // DAY) != day:
@@ -75,12 +75,12 @@ class Generated:
             yield Batch(f"{at:032x}", TENANT, f"key-{user}", when, events, trusted=True, counted=(True, True))
 
     def to_night_after(self, day: int) -> str:
-        """Set the clock to the night after a day of the log; the night's name."""
+        """Set the clock to the night after a day of the log; return the night's name."""
         self._clock[0] = START + (day + 1) * DAY + AT_NIGHT
         return night_before(self._clock[0])
 
     async def live(self, days: int, learning: NightlyLearning | None = None) -> list[str]:
-        """Whole days with their nights; how each ended."""
+        """Run whole days with their nights; return the result of each."""
         ended = []
         for day in range(days):
             await self.sample_day(day)
@@ -88,7 +88,7 @@ class Generated:
         return ended
 
     async def served(self) -> AutoModel | None:
-        """What the tenant is served, as stored."""
+        """Return the stored state of the served models."""
         found = await self.app.documents.read(TENANTS, TENANT, AUTO_MODEL_ID, latest=True)
         return AutoModel.from_document(found.body) if found else None
 
@@ -108,6 +108,6 @@ def generated(folder: Path, log: Log | None = None, **parts: Any) -> Generated:
 
 
 def day_named(day: int) -> str:
-    """The UTC date of a day of the log."""
+    """Return the UTC date of a day of the log."""
     found: date = datetime.fromtimestamp(START + day * DAY, UTC).date()
     return found.isoformat()

@@ -21,7 +21,7 @@ from learning.samples import Collector, Samples, joined
 
 
 def with_slots(log: Log, every: int = 4, chance: float = 0.01) -> Log:
-    """The same log, some of whose exposures chance drew."""
+    """Return the same log with some exposures drawn by exploration."""
     propensity = np.where(np.arange(len(log.exposures)) % every == 0, chance, 0.0)
     return replace(log, exposures=replace(log.exposures, propensity=propensity))
 

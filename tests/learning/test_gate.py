@@ -8,7 +8,7 @@ from learning.ranking_metrics import lift_interval
 
 
 def day(lift: float, requests: int = 2_000, noise: float = 0.3, seed: int = 0, users: int = 500) -> Evidence:
-    """A day on which our values are `lift` above theirs, up to noise."""
+    """A day on which our values are `lift` above theirs, plus noise."""
     draw = np.random.default_rng(seed)
     theirs = draw.gamma(1.0, 0.1, requests)
     ours = theirs * (1.0 + lift) + draw.normal(0, noise * 0.1, requests)

@@ -13,7 +13,7 @@ def watched(seconds: np.ndarray) -> WatchedDay:
 
 
 def week(lift: float, held_out: int = 400, seed: int = 0, days: int = 7) -> list[HoldoutDay]:
-    """Days on which the same users come again, each with a habit of their own."""
+    """Days on which the same users return, each with their own habit."""
     draw = np.random.default_rng(seed)
     habits = [draw.gamma(2.0, 150.0, size) for size in (held_out * 49, held_out)]
     return [

@@ -18,7 +18,7 @@ def learned(log: Log, **options: object) -> Learner:
 
 
 def without_tastes(log: Log, seed: int = 0) -> Log:
-    """The same log with outcomes drawn anew, alike for everybody: nothing personal can be learned from it."""
+    """Return the same log with outcomes drawn anew, alike for everybody: nothing personal can be learned from it."""
     shown = log.exposures
     draw = np.random.default_rng(seed)
     appeal = draw.random(len(log.videos)) * 0.6

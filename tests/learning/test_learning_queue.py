@@ -22,7 +22,7 @@ NIGHT = day_named(0)
 
 
 class Learning:
-    """Stands for the nights; fails for some tenants."""
+    """Stands for the nightly learning; fails for some tenants."""
 
     def __init__(self) -> None:
         self.ran: list[tuple[str, str]] = []

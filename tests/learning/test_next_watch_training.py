@@ -26,7 +26,7 @@ CIRCLES, VIDEOS = 4, 40
 
 
 def long_views(users: int, a_user: int, seed: int = 0, until: float = 1_000.0) -> tuple[np.ndarray, ...]:
-    """Users of some circles, each of which watches its own videos."""
+    """Long views of user groups, each of which watches its own videos."""
     draw = np.random.default_rng(seed)
     who = np.repeat(np.arange(users), a_user)
     video = draw.integers(0, VIDEOS // CIRCLES, len(who)) * CIRCLES + who % CIRCLES

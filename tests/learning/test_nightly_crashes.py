@@ -20,11 +20,11 @@ BEFORE, AFTER = "before", "after"
 
 
 class Died(BaseException):
-    """The process is gone: nothing catches this."""
+    """The process died; nothing catches this."""
 
 
 class Dying:
-    """A store whose writes are counted with those of others, and which dies at the one numbered `at`."""
+    """A store whose writes are counted together with those of others, and which dies at the one numbered `at`."""
 
     def __init__(self, inner: Any, writes: Writes) -> None:
         self._inner, self._writes = inner, writes
@@ -55,7 +55,7 @@ def tiny_log() -> Log:
 
 
 async def result(world: Generated) -> list[Any]:
-    """What a night leaves: the version, what is served, and the file in which the next one goes on."""
+    """Return the result of a night: the version, the served state, and the file for the next night."""
     model = await world.stored(f"model:auto-{day_named(1)}")
     state = await world.stored(STATE_ID)
     assert model is not None
@@ -64,7 +64,7 @@ async def result(world: Generated) -> list[Any]:
 
 
 async def run_here(folder: Path, writes: Writes | None = None) -> Generated:
-    """The night in a process of its own, in stores that another one left."""
+    """Run the night in a new process, in stores that another one left."""
     world = generated(folder, tiny_log())
     if writes is not None:
         parts = {"documents": Dying(world.app.documents, writes), "blobs": Dying(world.app.blobs, writes)}

@@ -38,7 +38,7 @@ def other() -> str:
 
 
 def days(count: int, less: float, personal: str | None = "night-1", first: int = 1) -> Iterable[tuple[str, Any, Any]]:
-    """Days on which the model's users watch that much less than the holdout, whatever the day."""
+    """Days on which the model's users watch that much less than the holdout."""
     dealt = random.Random(7)
     for number in range(first, first + count):
         groups = [[dealt.expovariate(1 / (600.0 * share)) for _ in range(2_000)] for share in (1.0 - less, 1.0)]

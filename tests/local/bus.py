@@ -11,7 +11,7 @@ from local.clock import Clock, SystemClock
 from shared.adapters.bus.port import BusUnavailable, LockLost, ReceivedMessage
 
 FEW_DELIVERIES = 10
-"""After so many the message is given up."""
+"""Deliveries after which the message is given up."""
 
 
 @dataclass
@@ -21,7 +21,7 @@ class _Stored:
 
 
 class FakeBus:
-    """One subscription. `events` records what receivers were asked to do.
+    """One subscription. `events` records the calls of receivers.
 
     `failing` makes every receive fail; `refuse_completes` that many completes. With `answer_after_cancel` a receive
     returns what it has locked only once it is cancelled, as one that works in a thread may.
@@ -50,7 +50,7 @@ class FakeBus:
             self._changed.notify_all()
 
     async def wake(self) -> None:
-        """Let receivers look again, after time has passed or a fault was set."""
+        """Make receivers look again, after time has passed or a fault was set."""
         async with self._changed:
             self._changed.notify_all()
 

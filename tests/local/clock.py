@@ -10,13 +10,13 @@ SETTLE_ROUNDS = 25
 
 
 async def settle() -> None:
-    """Let every task that can run without time passing do so."""
+    """Run every task that can run without time passing."""
     for _ in range(SETTLE_ROUNDS):
         await asyncio.sleep(0)
 
 
 class ManualClock:
-    """Fulfils the host's `Clock`."""
+    """Implements the host's `Clock`."""
 
     def __init__(self, now: float = 1_800_000_000.0) -> None:
         self._now = now
@@ -35,7 +35,7 @@ class ManualClock:
         await waking
 
     async def advance(self, seconds: float) -> None:
-        """Move on, waking each sleeper at its time."""
+        """Advance time and wake each sleeper at its time."""
         await settle()
         end = self._now + seconds
         while self._sleepers and self._sleepers[0][0] <= end:

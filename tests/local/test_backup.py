@@ -33,7 +33,7 @@ def at(folder: Path) -> Settings:
 
 
 async def write(folder: Path, first: int, last: int) -> None:
-    """Documents and messages of these numbers, each document before its message."""
+    """Write documents and messages of these numbers, each document before its message."""
     documents, bus = SqliteStore(folder / "documents.db"), SqliteBus(folder / "bus.db")
     try:
         for number in range(first, last):
@@ -45,7 +45,7 @@ async def write(folder: Path, first: int, last: int) -> None:
 
 
 async def counts(folder: Path) -> tuple[int, int]:
-    """How many documents and messages there are."""
+    """Return how many documents and messages there are."""
     documents, bus = SqliteStore(folder / "documents.db"), SqliteBus(folder / "bus.db")
     try:
         return len(await query_all(documents, VIDEOS, "tenant")), (await bus.depth(SIGNALS))[0]

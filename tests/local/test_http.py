@@ -21,7 +21,7 @@ MAX_BODY = 1000
 
 
 class Gate:
-    """Holds requests inside a function until a test lets them go."""
+    """Holds requests inside a function until a test releases them."""
 
     def __init__(self) -> None:
         self.inside = 0
@@ -109,7 +109,7 @@ async def client(host: LocalHost) -> AsyncIterator[ClientSession]:
 
 
 async def raw(host: LocalHost, request: str | bytes) -> str:
-    """Send bytes as they are; everything that came back until the connection closed."""
+    """Send raw bytes; return everything received until the connection closed."""
     reader, writer = await asyncio.open_connection("127.0.0.1", host.port)
     writer.write(request.encode("latin-1") if isinstance(request, str) else request)
     answer = await reader.read()

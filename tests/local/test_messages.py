@@ -38,7 +38,7 @@ def host_json(**service_bus: Any) -> dict[str, Any]:
 
 
 class Work:
-    """A function that waits to be let go, one permit a call, and fails where told."""
+    """A function that waits for a permit per call, and fails where the test says so."""
 
     def __init__(self) -> None:
         self.permits = asyncio.Semaphore(0)

@@ -22,7 +22,7 @@ DAYS = 6
 
 
 def write_files(folder: Path) -> None:
-    """Twenty people for six days: half of them watch what is about fitness, half what is about cooking."""
+    """Write a log of twenty users for six days: half of them watch fitness, half cooking."""
     draw = random.Random(1)
     themes = ("fitness", "cooking")
     videos = [

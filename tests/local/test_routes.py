@@ -20,7 +20,7 @@ VIDEOS = [("v/{id}", "GET"), ("v/new", "GET"), ("v/{id}/x", "GET"), ("v/{id}", "
 
 
 def app_with(*routes: tuple[str, str]) -> func.FunctionApp:
-    """Functions that answer with their route, their parameters and the method they see."""
+    """Functions that answer with their route, their parameters and their method."""
     app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
 
     def add(number: int, route: str, method: str) -> None:
@@ -43,13 +43,13 @@ class Client:
         self.http, self.port = http, port
 
     async def ask(self, path: str, method: str = "GET") -> tuple[int, str, Any]:
-        """Status, text and headers; the path is sent as it is."""
+        """Return status, text and headers; the path is sent unchanged."""
         url = URL(f"http://127.0.0.1:{self.port}{path}", encoded=True)
         async with self.http.request(method, url) as answer:
             return answer.status, await answer.text(), answer.headers
 
     async def text(self, path: str, method: str = "GET") -> str | None:
-        """What a function answered; None when there is none."""
+        """Return a function's answer; None when there is none."""
         status, text, _ = await self.ask(path, method)
         return text if status == 200 else None
 

@@ -69,7 +69,7 @@ def test_a_schedule_that_is_not_ncrontab_is_refused(schedule: str, reason: str) 
 
 
 class Ticks:
-    """A function that notes when it ran; waits while `held`, fails while `failing`."""
+    """A function that records its runs; waits while `held`, fails while `failing`."""
 
     def __init__(self, clock: ManualClock) -> None:
         self.clock = clock

@@ -12,7 +12,7 @@ from tests.matrix import ports
 
 
 async def run(name: str) -> int:
-    """Try every pair of one port; how many came out wrong."""
+    """Try every pair of one port; return how many had a wrong outcome."""
     port = ports.PORTS[name]
     began, outcomes, wrong = time.monotonic(), Counter[str](), 0
     async with port.trials() as try_out:

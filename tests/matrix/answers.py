@@ -54,7 +54,7 @@ FLAGS: dict[str, Fault] = HTTP | {"304": Fault(status=304)}
 
 
 def always(fault: Fault) -> Fault:
-    """The fault for every request, fresh: a plan spends its faults."""
+    """Return the fault for every request, as a new object, because a plan uses up its faults."""
     return replace(fault, times=None)
 
 

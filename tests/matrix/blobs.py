@@ -46,7 +46,7 @@ OPERATIONS: dict[str, Call] = {
 
 
 def expected(operation: str, answer: str) -> set[str]:
-    """By the adapter's table, and by what an operation can make of it."""
+    """Return the outcomes that the adapter's table and the operation permit."""
     fault = ANSWERS[answer]
     if fault.body is not None or fault.stall or fault.delay or fault.cut:
         return {OUTAGE}
@@ -60,7 +60,7 @@ def expected(operation: str, answer: str) -> set[str]:
 
 @contextlib.asynccontextmanager
 async def trials() -> AsyncIterator[Callable[[str, str], Awaitable[str]]]:
-    """Gives `try_out(operation, answer)`: the outcome with the service answering so, or how it failed to recover."""
+    """Yield `try_out(operation, answer)`: it returns the outcome of a response, or how the client failed to recover."""
     behind = azurite.running()
     async with BlobGate(behind.port) as gate:
         blobs = AzureBlobs(connection_string=gate.through(behind.account()), timeout_seconds=0.3, retries=0)

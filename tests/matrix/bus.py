@@ -25,7 +25,7 @@ _numbers = itertools.count()
 
 @dataclass(slots=True)
 class Prepared:
-    """A fresh client with a message in hand, outside and inside of a session."""
+    """A new client that holds a message, outside and inside of a session."""
 
     connect: Callable[[], ServiceBusBus]
     bus: ServiceBusBus
@@ -89,7 +89,7 @@ OPERATIONS: dict[str, tuple[str, Call]] = {
     "peek_dead_letters": ("manage user-events", lambda p: p.bus.peek_dead_letters(SIGNALS, 10)),
     "depth": ("manage user-events", lambda p: p.bus.depth(SIGNALS)),
 }
-"""Name → the label of the request that is answered badly, and the call."""
+"""Name → the label of the request with the injected response, and the call."""
 HOLDS_A_LOCK = frozenset(
     {"complete", "complete in a session", "abandon", "dead-letter what is held", "renew", "renew a session"}
 )
@@ -98,7 +98,7 @@ SETTLES = HOLDS_A_LOCK - {"renew", "renew a session"}
 
 
 def expected(operation: str, answer: str) -> set[str]:
-    """By the adapter's table, and by what an operation can make of it."""
+    """Return the outcomes that the adapter's table and the operation permit."""
     fault = ANSWERS[answer]
     if not fault.condition:
         if operation == "next_session" and fault.stall:
@@ -120,7 +120,7 @@ def expected(operation: str, answer: str) -> set[str]:
 
 @contextlib.asynccontextmanager
 async def trials() -> AsyncIterator[Callable[[str, str], Awaitable[str]]]:
-    """Gives `try_out(operation, answer)`: the outcome with the service answering so, or how it failed to recover."""
+    """Yield `try_out(operation, answer)`: it returns the outcome of a response, or how the client failed to recover."""
     with broker_of_user_events() as broker:
         async with TcpGate(broker.port) as gate:
             address = broker.connection_string.replace(f":{broker.port};", f":{gate.port};")
@@ -131,7 +131,7 @@ async def trials() -> AsyncIterator[Callable[[str, str], Awaitable[str]]]:
                 )
 
             async def prepared() -> Prepared:
-                """Ready for a trial; on a busy machine not always at the first attempt."""
+                """Prepare a trial; on a busy machine it can need several attempts."""
                 return await retry(prepared_once, (BusUnavailable,), attempts=PREPARATIONS, first_pause=0.5)
 
             async def prepared_once() -> Prepared:

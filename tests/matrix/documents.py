@@ -38,11 +38,11 @@ OPERATIONS: dict[str, Call] = {
 }
 LEAN = {"lean read", "lean read latest", "lean write"}
 OPERATIONS |= {name: OPERATIONS[name.removeprefix("lean ")] for name in sorted(LEAN)}
-"""The same reads and writes without the SDK come out the same, whatever is odd."""
+"""The same reads and writes without the SDK; their outcomes must be the same."""
 
 
 def expected(operation: str, answer: str) -> set[str]:
-    """By the adapter's table, and by what an operation can make of it."""
+    """Return the outcomes that the adapter's table and the operation permit."""
     fault = ANSWERS[answer]
     if answer in ("418", "204", "206 empty") or fault.body is not None or fault.stall or fault.delay or fault.cut:
         return {OUTAGE}
@@ -58,7 +58,7 @@ def expected(operation: str, answer: str) -> set[str]:
 
 @contextlib.asynccontextmanager
 async def trials() -> AsyncIterator[Callable[[str, str], Awaitable[str]]]:
-    """Gives `try_out(operation, answer)`: the outcome with the service answering so, or how it failed to recover."""
+    """Yield `try_out(operation, answer)`: it returns the outcome of a response, or how the client failed to recover."""
     async with CosmosServer(partitions=2) as server:
         opened: list[CosmosStore] = []
 

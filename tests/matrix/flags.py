@@ -26,7 +26,7 @@ TIMEOUT_SECONDS = 0.3
 
 @dataclass(slots=True)
 class Prepared:
-    """A client that has read nothing, one that has read each page, and the tools of operators."""
+    """A client that has read nothing, one that has read each page, and the operators' tools."""
 
     server: AppConfigurationServer
     fresh: AppConfigurationFlags
@@ -62,7 +62,7 @@ OPERATIONS: dict[str, Callable[[Prepared], Awaitable[object]]] = {
 
 
 def expected(operation: str, answer: str) -> set[str]:
-    """By the adapter's table, and by what an operation can make of it. The port has no refusals of its own."""
+    """Return the outcomes that the adapter's table and the operation permit. The port has no refusals of its own."""
     fault = ANSWERS[answer]
     if answer == "304" and operation == "list again by etag":
         return {ANSWERED}
@@ -80,7 +80,7 @@ def expected(operation: str, answer: str) -> set[str]:
 
 @contextlib.asynccontextmanager
 async def trials() -> AsyncIterator[Callable[[str, str], Awaitable[str]]]:
-    """Gives `try_out(operation, answer)`: the outcome with the service answering so, or how it failed to recover."""
+    """Yield `try_out(operation, answer)`: it returns the outcome of a response, or how the client failed to recover."""
     async with AppConfigurationServer() as server:
         address = {"connection_string": server.connection_string, "timeout_seconds": TIMEOUT_SECONDS}
         known = KeyValues(**address, retries=0)  # type: ignore[arg-type]

@@ -27,7 +27,7 @@ _ERRORS: tuple[tuple[type[Exception], str], ...] = (
 
 
 async def outcome(call: Callable[[], Awaitable[object]]) -> str:
-    """How a call of a port ended; an error that no port may raise is named."""
+    """Return the outcome of a port call; an error that no port may raise is named."""
     try:
         found = await call()
     except Exception as error:

@@ -15,7 +15,7 @@ TryOut = Callable[[str, str], Awaitable[str]]
 
 @dataclass(frozen=True, slots=True)
 class MatrixPort:
-    """A port's operations and answers by name, what each pair may come out as, and a way to try one.
+    """A port's operations and responses by name, the permitted outcomes of each pair, and a function that tries one.
 
     `telling` are answers worth trying with every operation.
     """

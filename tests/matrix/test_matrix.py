@@ -16,7 +16,7 @@ from tests.matrix.ports import PORTS, MatrixPort
 
 
 def sample(port: MatrixPort) -> list[tuple[str, str]]:
-    """Every answer with one operation, every operation with one answer of each kind."""
+    """Return every response with one operation, and every operation with one response of each kind."""
     operations, answers = list(port.operations), list(port.answers)
     pairs = {(operations[i % len(operations)], answer) for i, answer in enumerate(answers)}
     pairs |= {(operation, answer) for operation in operations for answer in port.telling}

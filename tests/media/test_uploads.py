@@ -27,7 +27,7 @@ TENANT, OWNER = "t1", "t1/owner"
 
 
 class Breaks:
-    """A store whose calls fail after so many of them were done: before the next, or after it."""
+    """A store whose calls fail after a number of calls: before the next one, or after it."""
 
     def __init__(self, inner: Any, left: list[float], *, after: bool = False) -> None:
         self._inner, self._left, self._after = inner, left, after

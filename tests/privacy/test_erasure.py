@@ -60,7 +60,7 @@ class Letters:
 
 
 class Topic(MemoryTopic):
-    """With dead letters."""
+    """A topic with dead letters."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -79,7 +79,7 @@ class Topic(MemoryTopic):
 
 
 class World:
-    """Two users, each with a video of their own, so that statistics can be told apart."""
+    """Two users, each with their own video, so that statistics are distinguishable."""
 
     def __init__(self, folder: Path) -> None:
         self.now = NOW
@@ -96,7 +96,7 @@ class World:
         await self.documents.write(VIDEOS, TENANT, videos)
 
     def accept(self, user: str, events: list[int]) -> None:
-        """The API takes a batch; it is delivered whenever the test says."""
+        """Accept a batch as the API does; the test decides when it is delivered."""
         self.now += 0.01
         told = tuple(
             Event("video_view", f"of-{user}", int(NOW * 1000) - n, fingerprint(f"{user} {n}"), watch_ms=20_000.0)
@@ -110,7 +110,7 @@ class World:
             await signals_consumer(self.services).handle(encode(batch))
 
     async def deliver_and_die(self, number: int, cut: bool) -> None:
-        """The worker dies after its write, or after that and before handing on."""
+        """Deliver a batch to a worker that dies after its write, or after that and before publishing."""
         trouble = Trouble(frozenset({USER_ACTIVITY.name}), cut_after_write=1, writes_fail=not cut)
         handling = asyncio.create_task(self.deliver(number))
         with self.documents.in_trouble(trouble):
@@ -137,7 +137,7 @@ class World:
         return {user: table.week(f"of-{user}", NOW)["views"] for user in USERS}
 
     async def lines(self, user: str) -> Counter[tuple[str, int]]:
-        """Batch and time of each archived event of a user."""
+        """Return batch and time of each archived event of a user."""
         pseudonym = self.services.identity.archive_pseudonym(user)
         found: Counter[tuple[str, int]] = Counter()
         async for blob in self.services.blobs.list(ARCHIVE):
@@ -147,7 +147,7 @@ class World:
         return found
 
     async def settle(self) -> None:
-        """Everything on its way arrives, twice."""
+        """Deliver everything pending, twice."""
         for number in [*range(len(self.messages)), *range(len(self.messages))]:
             await self.deliver(number)
         await self.roll_up()

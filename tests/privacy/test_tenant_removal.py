@@ -79,7 +79,7 @@ class Used:
         return (await self.operator.get(f"tenants/{self.id}/removal")).json
 
     async def left(self) -> dict[str, int]:
-        """What still says its name or belongs to its users, in every store: where → how much."""
+        """Return where the tenant's name or users still occur, in every store, with counts."""
         services = self.app.services
         users = {self.client.user_key, f"erasures.{self.id}"}
         found: dict[str, int] = {}
@@ -187,7 +187,7 @@ async def used(app: App, tenant_id: str) -> Used:
 
 
 class Killed(BaseException):
-    """The process is gone: nothing of it is caught."""
+    """The process died; nothing catches this."""
 
 
 class DyingDocuments:
@@ -209,7 +209,7 @@ class DyingDocuments:
 
 
 def new_worker(app: App, documents: Any = None) -> TenantRemovals:
-    """A worker as another process would have it."""
+    """A worker as in another process."""
     services = app.services
     return TenantRemovals(
         documents=documents or services.documents,
@@ -223,7 +223,7 @@ def new_worker(app: App, documents: Any = None) -> TenantRemovals:
 
 
 async def removed_by_workers_that_die(app: App) -> int:
-    """Let one worker after another go on, each dying a write later; how many died before the removal was done."""
+    """Run one worker after another, each dying a write later; return how many died before the removal was done."""
     services = app.services
     for died in range(200):
         worker = new_worker(app, DyingDocuments(services.documents, 1 + died // 2, after=bool(died % 2)))

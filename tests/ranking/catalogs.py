@@ -15,7 +15,7 @@ NOW = 1_700_000_000.0
 
 
 def make_videos(count: int, seed: int = 0, categories: int = 6, titles: int | None = None) -> list[Video]:
-    """Some videos; with fewer `titles` than videos there are near-duplicates."""
+    """Some videos; with fewer `titles` than videos some are near-duplicates."""
     draw = np.random.default_rng(seed)
     return [
         Video(

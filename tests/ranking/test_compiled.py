@@ -32,7 +32,7 @@ print("ranked", rank(columns, stats, None, columns.rows(), global_model(), optio
 
 
 def checkout(folder: Path) -> Path:
-    """The ranking package and what it needs, without machine code."""
+    """Copy the ranking package and its dependencies, without machine code."""
     for room in ("ranking", "shared"):
         shutil.copytree(ROOT / room, folder / room, ignore=shutil.ignore_patterns("__pycache__"))
     return folder

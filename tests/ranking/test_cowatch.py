@@ -11,7 +11,7 @@ from shared.domain.records import Video
 
 
 def long_views(*users: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """One string a user, one letter a video, in the order of watching."""
+    """One string per user, one letter per video, in the order of watching."""
     rows = [(user, key64(video), float(at)) for user, watched in enumerate(users) for at, video in enumerate(watched)]
     who, keys, times = zip(*rows, strict=True)
     return np.array(who), np.array(keys, np.uint64), np.array(times)

@@ -12,7 +12,7 @@ LEVELS = ("demand_1h", "demand_6h", "demand_24h", "demand_7d")
 
 
 def levels_after(views: list[tuple[int, float]], videos: int = 5) -> dict[str, np.ndarray]:
-    """Demand by window after long views, each of a video's number and how many hours ago."""
+    """Return demand by window after long views, each of a video number and an age in hours."""
     columns, table = VideoColumns(make_videos(videos)), StatsTable()
     table.add([(f"vid_{number}", NOW - hours * HOUR, "video_view", 60_000, 60.0) for number, hours in views])
     rows = [columns.row(f"vid_{number}") for number in range(videos)]

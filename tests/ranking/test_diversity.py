@@ -104,7 +104,7 @@ def test_inverse_propensity_weights_average_to_one_per_video() -> None:
 
 
 def explored_by(columns, static, seeds: int) -> np.ndarray:
-    """How often each row gets the slot."""
+    """Return how often each row gets the slot."""
     rows = columns.rows()
     found = [explore(columns, static, rows, RankingOptions(NOW, seed=seed)) for seed in range(seeds)]
     return np.bincount(rows[[choice.position for choice in found if choice]], minlength=len(columns))

@@ -23,7 +23,7 @@ def video(name: str, category: str = "", creator: str = "", tags: tuple[str, ...
 
 
 def watched_together(*groups: str) -> CoWatchTable:
-    """The table of users, each of whom watched the videos of one group, a letter each."""
+    """Return the table of users, each of whom watched the videos of one group, a letter each."""
     pairs = [(user, name) for user, group in enumerate(groups) for name in group]
     users = np.array([user for user, _ in pairs], np.int64)
     keys = np.array([key64(name) for _, name in pairs], np.uint64)

@@ -21,7 +21,7 @@ def catalog(names: str) -> VideoColumns:
 
 
 def parameters(videos: int, seed: int = 0) -> dict[str, np.ndarray]:
-    """Random ones of every kind, vectors as exact as the file keeps them."""
+    """Random parameters of every kind, with vectors as exact as the file stores them."""
     draw = np.random.default_rng(seed)
     p = new_parameters(videos, draw, DIM, HEADS, LENGTH)
     for name in ("place", "widen_bias", "narrow_bias", "bias"):
@@ -31,7 +31,7 @@ def parameters(videos: int, seed: int = 0) -> dict[str, np.ndarray]:
 
 
 def table_of(names: str, p: dict[str, np.ndarray]) -> NextWatchTable:
-    """The table of some videos, whose rows in `p` are in the order of their names."""
+    """Return the table of some videos, whose rows in `p` are in the order of their names."""
     keys = np.array([key64(name) for name in names], np.uint64)
     order = np.argsort(keys)
     matrices = {name: p[name] for name in MATRICES}

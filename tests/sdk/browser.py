@@ -13,7 +13,7 @@ from tests.served_app import App, Client, eventually
 
 @dataclass
 class Browser:
-    """A profile of Chromium. `faults`: errors of pages, but for calls that a test lets fail."""
+    """A Chromium profile. `faults`: page errors, except of calls that a test makes fail."""
 
     app: App
     origin: str
@@ -21,7 +21,7 @@ class Browser:
     faults: list[str] = field(default_factory=list)
 
     async def open(self, client: Client, **options: Any) -> Page:
-        """A page of the app, with a session that has the first page of its feed."""
+        """Open a page of the app, with a session that has the first page of its feed."""
         page = await self.context.new_page()
         page.on("pageerror", lambda error: self.faults.append(str(error)))
         page.on("console", lambda said: self._hear(said.text) if said.type == "error" else None)
@@ -29,7 +29,7 @@ class Browser:
         return page
 
     async def load(self, page: Page, client: Client, **options: Any) -> None:
-        """Begin on a page anew."""
+        """Load a page anew."""
         await page.goto(f"{self.origin}/page.html")
         await self.start(page, client, **options)
 
@@ -47,7 +47,7 @@ class Browser:
 
 
 async def arrived(client: Client, *types: str) -> list[dict[str, Any]]:
-    """The archived events of a tenant, once so many were accepted: these types, each as often as named."""
+    """Return a tenant's archived events, once so many were accepted: these types, each as often as named."""
 
     async def accepted() -> bool:
         return client.app.counted("events_accepted", client.tenant_id) >= len(types)

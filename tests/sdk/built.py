@@ -20,27 +20,27 @@ TYPES = "src/api-types.ts"
 
 
 def sdk_program(name: str) -> Path:
-    """A program of the SDK's Node packages, which are left out where Node is missing."""
+    """Return a program of the SDK's Node packages; skips the test where Node is missing."""
     if shutil.which("node") is None or not (BIN / name).exists():
         leave_out("the TypeScript SDK is not tested: `npm --prefix sdk/typescript ci` gets what it is built with")
     return BIN / name
 
 
 def make_types(file: Path) -> None:
-    """The types of the API document for apps."""
+    """Generate the types of the app's API document."""
     with tempfile.TemporaryDirectory() as folder:
         document = write(function_app.api.sdk_document, Path(folder) / "document.json")
         run(sdk_program("openapi-typescript"), document, "-o", file)
 
 
 def make_built(folder: Path) -> None:
-    """The built file and its declarations."""
+    """Build the file and its declarations."""
     sdk_program("esbuild")
     run("node", SDK / "build.js", folder)
 
 
 def files_below(folder: Path) -> dict[str, str]:
-    """The text of each file by its path from the folder."""
+    """Return the text of each file by its path from the folder."""
     return {
         path.relative_to(folder).as_posix(): path.read_text(encoding="utf-8")
         for path in folder.rglob("*")

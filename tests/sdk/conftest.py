@@ -18,12 +18,12 @@ from tests.served_app import App, served
 from tests.skip_reasons import leave_out
 
 BACK_FORWARD_CACHE = "--disable-back-forward-cache"
-"""Playwright switches it off; people's browsers have it."""
+"""Playwright's default option that disables the back/forward cache, which people's browsers have."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def origin(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
-    """Serves a page with the built SDK; its origin."""
+    """Serve a page with the built SDK; return its origin."""
     folder = tmp_path_factory.mktemp("pages")
     shutil.copy(Path(__file__).parent / "page.html", folder)
     shutil.copytree(SDK / "dist", folder / "dist")
@@ -55,7 +55,7 @@ async def chromium() -> AsyncIterator[playwright.Browser]:
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def browser(app: App, origin: str, chromium: playwright.Browser) -> AsyncIterator[Browser]:
-    """A profile of its own for each test, which fails on any error of its pages."""
+    """A new profile for each test, which fails on any error of its pages."""
     context = await chromium.new_context()
     context.set_default_timeout(30_000)
     browser = Browser(app, origin, context)

@@ -29,7 +29,7 @@ Control = Callable[[App, dict[str, Any]], Awaitable[Any]]
 
 
 async def tenant(app: App, told: dict[str, Any]) -> dict[str, str]:
-    """A tenant with so many `videos`, a key of an app and a user; `configuration` as fields of `Tenant`."""
+    """Create a tenant with so many `videos`, an app key and a user; `configuration` holds fields of `Tenant`."""
     client = await app.tenant(make_videos(told.get("videos", 40)), **told.get("configuration", {}))
     await save_public_key(app.documents, client.tenant_id, signer("ES256"))
     assert await app.services.tenants_refresher.refresh()
@@ -37,23 +37,23 @@ async def tenant(app: App, told: dict[str, Any]) -> dict[str, str]:
 
 
 async def user(app: App, told: dict[str, Any]) -> str:
-    """A user hash nobody else has."""
+    """Return a unique user hash."""
     return new_user()
 
 
 async def token(app: App, told: dict[str, Any]) -> str:
-    """A token for the `user` of `tenantId`, made so many seconds `ago`; each lives for an hour."""
+    """Return a token for the `user` of `tenantId`, made so many seconds `ago`; each lives for an hour."""
     return signer("ES256").token(told["tenantId"], told["user"], app.clock.now() - told.get("ago", 0))
 
 
 async def advance(app: App, told: dict[str, Any]) -> float:
-    """Lets so many `seconds` pass at the service; its time in milliseconds."""
+    """Let so many `seconds` pass at the service; return its time in milliseconds."""
     app.clock.advance(told["seconds"])
     return app.now_ms()
 
 
 async def story(app: App, told: dict[str, Any]) -> str:
-    """Stories are on, and somebody of `tenantId` has posted one; its id."""
+    """Switch stories on and post one as a user of `tenantId`; return its id."""
     await stories_on(app)
     author = Someone(Client(app, told["tenantId"], told["apiKey"], new_user()))
     posted = await author.call("POST", "stories", {"visibility": "public", "text": "Off to the lake."})
@@ -61,14 +61,14 @@ async def story(app: App, told: dict[str, Any]) -> str:
 
 
 async def key(app: App, told: dict[str, Any]) -> str:
-    """Another key of an app of `tenantId`, as an operator issues it."""
+    """Issue another app key of `tenantId`, as an operator does."""
     made = secrets.token_urlsafe(24)
     await app.save_key(told["tenantId"], made, "sdk", name=f"app {made[:6]}")
     return made
 
 
 async def signals(app: App, told: dict[str, Any]) -> dict[str, Any] | None:
-    """What operators see of the `user` of `tenantId` once everything is folded; null where nothing is stored."""
+    """Return the debug signals of the `user` of `tenantId` after folding; null where nothing is stored."""
     await app.folded()
     answer = await Client(app, told["tenantId"], app.ops_key, told["user"]).get("/v1/debug/user-signals")
     found: dict[str, Any] | None = answer.json if answer.status == 200 else None
@@ -76,7 +76,7 @@ async def signals(app: App, told: dict[str, Any]) -> dict[str, Any] | None:
 
 
 async def archive(app: App, told: dict[str, Any]) -> list[dict[str, Any]]:
-    """The archived events of `tenantId`, once everything is folded and rolled up, by their time."""
+    """Return the archived events of `tenantId` by time, after folding and the roll-up."""
     await app.folded()
     await _rolled_up(app)
     lines: list[dict[str, Any]] = []
@@ -89,7 +89,7 @@ _next_run: list[asyncio.Task[None]] = []
 
 
 async def _rolled_up(app: App) -> None:
-    """One run of the roll-up for all who ask before it begins: a run takes its time whatever it finds."""
+    """Run the roll-up once for all callers that wait before it begins: a run takes its time whatever it finds."""
 
     async def run() -> None:
         await asyncio.sleep(0.1)
@@ -111,7 +111,7 @@ CONTROLS: dict[str, Control] = {
 
 @asynccontextmanager
 async def controlled(app: App) -> AsyncIterator[str]:
-    """A server that takes the controls; its address."""
+    """Run a server for the controls; return its address."""
 
     async def take(request: web.Request) -> web.Response:
         return web.json_response(await CONTROLS[request.match_info["name"]](app, await request.json()))

@@ -25,7 +25,7 @@ async def report(page: Page, *kinds: str, video: int = 0) -> None:
 
 
 async def stored(page: Page) -> list[str]:
-    """The rows that the browser's database holds, by kind."""
+    """Return the rows in the browser's database, by kind."""
     kinds: list[str] = await page.evaluate(
         """async () => {
           const [{ name }] = await indexedDB.databases();
@@ -41,7 +41,7 @@ async def stored(page: Page) -> list[str]:
 
 
 async def kill(page: Page) -> None:
-    """The page's process dies at once, as when a phone runs out of memory: no handler of the page runs."""
+    """Kill the page's process at once, as when a phone runs out of memory: no handler of the page runs."""
     crashed = asyncio.Event()
     page.on("crash", lambda _: crashed.set())
     with pytest.raises(Error):
@@ -51,7 +51,7 @@ async def kill(page: Page) -> None:
 
 
 async def block(route: Route) -> None:
-    """No network for this call."""
+    """Cut the network for this call."""
     await route.abort("internetdisconnected")
 
 

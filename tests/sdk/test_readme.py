@@ -29,12 +29,12 @@ USER = "5f" * 32
 
 
 def block(section: str, language: str) -> str:
-    """The first block of a section in a language."""
+    """Return the first block of a section in a language."""
     return next(each.text for each in README.blocks if each.place.section == section and each.language == language)
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """Return a port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -43,7 +43,7 @@ def free_port() -> int:
 
 @asynccontextmanager
 async def running(command: str, folder: Path) -> AsyncIterator[None]:
-    """A command of the page, until the context ends."""
+    """Run a command of the page until the context ends."""
     environment = {**os.environ, "DATA_FOLDER": str(folder)}
     process = await asyncio.create_subprocess_shell(
         f"exec env {command}", cwd=ROOT, env=environment, stdout=asyncio.subprocess.DEVNULL
@@ -57,7 +57,7 @@ async def running(command: str, folder: Path) -> AsyncIterator[None]:
 
 
 async def answers(url: str) -> bool:
-    """Whether somebody listens there."""
+    """Return whether somebody listens there."""
     try:
         async with aiohttp.ClientSession() as http, http.get(url):
             return True
@@ -66,7 +66,7 @@ async def answers(url: str) -> bool:
 
 
 async def known_of(url: str) -> dict[str, Any]:
-    """What the demo knows of the README's user."""
+    """Return the demo's signals of the README's user."""
     headers = {"X-Tenant-Id": "tenant_1", "X-Api-Key": OPS_KEY, "X-User": USER}
     async with (
         aiohttp.ClientSession() as http,

@@ -17,7 +17,7 @@ from tests.sdk.built import SDK, TYPES, files_below, make_built, make_types, sdk
 Record = Callable[[str, object], None]
 BUILT = SDK / "dist" / "video-feed.js"
 MAX_BYTES = 8_000
-"""Gzipped: what an app downloads."""
+"""Gzipped size, as an app downloads it."""
 WRITE = "write it anew: python -m tests.sdk.built"
 
 

@@ -12,7 +12,7 @@ from shared.observability.logs import ROOT
 
 @pytest.fixture(autouse=True)
 def the_logger_as_at_the_start() -> Iterator[None]:
-    """An app served for other tests of this process has put its relay on the logger: out of the way, and back."""
+    """Remove the log handler of an app served by other tests of this process, and restore it afterwards."""
     logger = logging.getLogger(ROOT)
     handlers, propagate = logger.handlers[:], logger.propagate
     logger.handlers.clear()

@@ -11,12 +11,12 @@ from tests.memory_documents import MemoryDocuments
 
 
 class Killed(BaseException):
-    """The process is gone: nothing of ours may catch this."""
+    """The process died; no product code may catch this."""
 
 
 @dataclass
 class BreakingStore:
-    """`DocumentStore` around `inner`. `left`: how many more writes are made; None for any number."""
+    """`DocumentStore` around `inner`. `left`: number of writes until it fails; None for no limit."""
 
     inner: MemoryDocuments = field(default_factory=MemoryDocuments)
     left: int | None = None
@@ -39,8 +39,8 @@ async def killed_between_any_writes(
     step: Callable[[BreakingStore], Awaitable[object]],
     then: Callable[[BreakingStore, int], Awaitable[None]],
 ) -> int:
-    """Do `step` on a store made ready by `prepared`, killed before each of its writes in turn, and look with `then` at
-    what is left each time, and in the end at what is whole; how many writes there were."""
+    """Run `step` on a store from `prepared`, killed before each of its writes in turn, and check with `then` after
+    each kill and after the complete run. Return the number of writes."""
     number = 0
     while True:
         store = BreakingStore()

@@ -42,12 +42,12 @@ class Someone:
         return await self.call("GET", path, **query)
 
     async def another(self) -> Someone:
-        """Somebody else of the same tenant."""
+        """Return another user of the same tenant."""
         return await _known(Someone(self.client.as_user()))
 
 
 async def uploaded(someone: Someone, file: bytes, content_type: str, said: int | None = None) -> dict[str, Any]:
-    """What `complete` answers to a file; its ticket says `said` bytes, by default as many as there are."""
+    """Upload a file and return the answer of `complete`; its ticket states `said` bytes, by default the real size."""
     form = {"purpose": "story", "contentType": content_type, "bytes": len(file) if said is None else said}
     ticket = (await someone.call("POST", "uploads", form)).json
     async with someone.app.http.put(ticket["url"], data=file, headers=ticket["headers"]) as stored:
@@ -63,7 +63,7 @@ async def _known(someone: Someone) -> Someone:
 
 
 async def stories_on(app: App, *, on: bool = True, ranked: bool = True, personal: bool = True) -> None:
-    """Switch the flags, and wait until the app knows."""
+    """Set the flags, and wait until the app has read them."""
     wanted = {STORIES: on, STORY_RANKED: ranked, PERSONALIZED_FEED: personal}
     app.write_flags(*({"id": name, "enabled": enabled} for name, enabled in wanted.items()))
 
@@ -75,7 +75,7 @@ async def stories_on(app: App, *, on: bool = True, ranked: bool = True, personal
 
 
 async def someone_of(app: App, **configuration: Any) -> Someone:
-    """Somebody of a new tenant where stories are on."""
+    """A user of a new tenant with stories on."""
     await stories_on(app)
     client = await app.tenant(**configuration)
     await save_public_key(app.documents, client.tenant_id, signer("ES256"))

@@ -27,7 +27,7 @@ async def app(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[App]:
 
 @dataclass(frozen=True)
 class Watched(Someone):
-    """Somebody, with everything that they were ever answered."""
+    """A person, with every response they ever received."""
 
     told: list[bytes] = field(default_factory=list)
 
@@ -40,7 +40,7 @@ class Watched(Someone):
 
 
 def may_see(viewer: int, author: int, world: dict[str, Any], story: dict[str, Any]) -> bool:
-    """The rule once more, over the pairs that the test made."""
+    """The rule, rewritten over the pairs that the test made."""
     if viewer == author:
         return True
     if {(viewer, author), (author, viewer)} & world["blocks"] or story["visibility"] == "private":
@@ -97,7 +97,7 @@ async def test_no_endpoint_shows_a_story_hidden_from_the_caller(app: App, seed: 
 
 
 async def no_link_to_what_is_hidden(person: Watched, stories: list[dict[str, Any]], wanted: set[str]) -> None:
-    """No answer to somebody names a file of a story that is not for them, and no link can be bent to it."""
+    """Fail if a response names a file of a hidden story, or a link can be altered to reach one."""
     told = b"".join(person.told).decode()
     shown = [each for each in stories if each["id"] in wanted]
     for each in shown:

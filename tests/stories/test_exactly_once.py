@@ -35,7 +35,7 @@ FORM = read_story({"visibility": "public", "text": "Off to the lake."}, TENANT)
 
 
 class Process:
-    """The parts of one process on a store that others may share."""
+    """The parts of one process on a store that others can share."""
 
     def __init__(self, store: BreakingStore | MemoryDocuments) -> None:
         documents = store  # type: ignore[assignment]
@@ -94,7 +94,7 @@ async def counts_of(store: BreakingStore | MemoryDocuments, story: Story) -> lis
 
 
 async def recount(store: BreakingStore | MemoryDocuments, story: Story) -> list[int]:
-    """What the facts say, without the sums."""
+    """Recount from the stored facts, without the sums."""
     facts = await query_all(store, STORY_ACTIVITY, partition_of("t", story.id))  # type: ignore[arg-type]
     kinds = Counter(each.id.partition(":")[0] for each in facts)
     emoji = Counter(each.body["emoji"] for each in facts if each.id.startswith("reaction:"))

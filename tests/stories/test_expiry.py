@@ -24,7 +24,7 @@ AUTHORS = [Person("t", f"{number:04d}".ljust(21, "0") + "A") for number in range
 
 
 class Clips(NoMedia):
-    """Media by key, until it is removed."""
+    """Media by key, until deleted."""
 
     def __init__(self) -> None:
         self.held = {"clip"}

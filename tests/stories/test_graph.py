@@ -30,7 +30,7 @@ A, B, C = map(person, (1, 2, 3))
 
 
 class World:
-    """A graph whose clock tests move."""
+    """A graph with a clock that tests move."""
 
     def __init__(self, documents: MemoryDocuments | BreakingStore | None = None) -> None:
         self.now = NOW
@@ -140,7 +140,7 @@ async def test_concurrent_follows_are_all_kept() -> None:
 
 
 async def consistent(world: World, *people: Person) -> None:
-    """Edges, mirrors and circles say the same, after a minute and a look at every list of followers."""
+    """Fail unless edges, mirrors and circles agree, after a minute and a read of every list of followers."""
     world.now += UNSETTLED_SECONDS + 1
     listed = {whom: await world.followers(whom) for whom in people}
     for who in people:

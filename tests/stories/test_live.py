@@ -28,7 +28,7 @@ LIKED = {"id": "b", "type": REACTED, "storyId": "story-1", "personId": BOB, "at"
 
 
 class Recorder:
-    """A live backend that keeps what it is given; `down` fails, `inside` is told everything."""
+    """A live backend that records frames; `down` fails, `inside` receives whole events."""
 
     def __init__(self, *, down: bool = False, inside: bool = True) -> None:
         self.down, self.inside = down, inside

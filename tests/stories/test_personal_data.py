@@ -19,7 +19,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 class World:
-    """Somebody with something everywhere, and a friend who stays."""
+    """A person with data everywhere, and a friend who stays."""
 
     def __init__(self, me: Someone, friend: Someone, mine: str, theirs: str) -> None:
         self.me, self.friend, self.mine, self.theirs = me, friend, mine, theirs

@@ -17,13 +17,13 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 async def ordered(viewer: Someone, **query: Any) -> tuple[str, str | None, list[str]]:
-    """Mode, reason and authors of the first page."""
+    """Return mode, reason and authors of the first page."""
     page = (await viewer.get("stories", order="ranked", **query)).json
     return page["mode"], page["reason"], [each["authorId"] for each in page["authors"]]
 
 
 async def three_authors(viewer: Someone, app: App) -> list[str]:
-    """Of one public story each, the first to post first."""
+    """Create three authors with one public story each, in posting order."""
     authors = [await viewer.another() for _ in range(3)]
     for author in authors:
         await post(author)

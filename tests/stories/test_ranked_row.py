@@ -102,7 +102,7 @@ def test_unseen_precedes_seen_and_authors_rank_by_their_best_unseen_story(
 
 
 def crowd(authors: int, of_each: int = 1) -> tuple[StoryColumns, StoryViewer]:
-    """Public stories of many, and somebody who follows nobody."""
+    """Public stories of many authors, and a viewer who follows nobody."""
     columns, world = StoryColumns(), World(set(), set(), [], "followers")
     for number in range(authors * of_each):
         author = replace(PEOPLE[0], id=f"{10_000 + number % authors}".ljust(21, "0") + "A")

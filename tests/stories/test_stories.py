@@ -28,7 +28,7 @@ async def post(author: Someone, visibility: str = "public", key: str = "", **fie
 
 
 async def row(viewer: Someone, **query: Any) -> list[str]:
-    """Every story of the row, by walking it."""
+    """Return every story of the row, by paging."""
     found, cursor = [], None
     while True:
         page = await viewer.get("stories", **query, **({"cursor": cursor} if cursor else {}))
@@ -40,7 +40,7 @@ async def row(viewer: Someone, **query: Any) -> list[str]:
 
 
 async def sees(viewer: Someone, story_id: str) -> bool:
-    """By id and in the row alike."""
+    """Return whether the story is visible by id and in the row alike."""
     answer = await viewer.get(f"stories/{story_id}")
     listed = story_id in await row(viewer)
     assert (answer.status, answer.code) in ((200, None), (404, "story_not_found"))
@@ -266,7 +266,7 @@ async def test_story_above_the_viewers_rating_is_not_shown(app: App) -> None:
 
 
 async def found(viewer: Someone, query: str, **more: Any) -> list[str]:
-    """Every story that a search finds, by walking it."""
+    """Return every story that a search finds, by paging."""
     ids, cursor = [], None
     while True:
         page = await viewer.get("search", q=query, **more, **({"cursor": cursor} if cursor else {}))

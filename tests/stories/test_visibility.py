@@ -36,7 +36,7 @@ PAIRS = st.sets(st.tuples(NUMBERS, NUMBERS).filter(lambda pair: pair[0] != pair[
 
 @dataclass
 class World:
-    """Follows and blocks as pairs of numbers, and stories with the number of their author."""
+    """Follows and blocks as pairs of numbers, and stories with their author's number."""
 
     follows: set[tuple[int, int]]
     blocks: set[tuple[int, int]]
@@ -46,7 +46,7 @@ class World:
     columns: StoryColumns = field(default_factory=StoryColumns)
 
     def viewer(self, number: int) -> StoryViewer:
-        """As stored: a block has removed the follows of both."""
+        """Return a viewer as stored: a block has removed the follows of both."""
         circle = Circle()
         for other, person in enumerate(PEOPLE):
             pairs = {(number, other), (other, number)}
@@ -62,7 +62,7 @@ class World:
         return StoryViewer.of(PEOPLE[number], circle, tenant, self.maturity)
 
     def allowed(self, number: int, author: int, story: Story, now: float) -> bool:
-        """The rule in other words than the product's: by pairs, not by keys."""
+        """The rule in other terms than the product's: by pairs, not by keys."""
         if now >= story.expires_at:
             return False
         if number == author:

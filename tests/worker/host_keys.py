@@ -39,7 +39,7 @@ BUNDLED = {
 }
 
 ANY: Mapping[str, Any] = {}
-"""Whatever stands below a key is not looked at."""
+"""Everything below such a key is accepted."""
 KEYS: Mapping[str, Any] = {
     "version": None,
     "functionTimeout": None,
@@ -100,7 +100,7 @@ KEYS: Mapping[str, Any] = {
 
 
 def unknown_keys(host_json: Mapping[str, Any], keys: Mapping[str, Any] = KEYS, place: str = "") -> Iterator[str]:
-    """The keys that the host would ignore, with their place: `extensions.serviceBus.maxConcurentCalls`."""
+    """Return keys that the host would ignore, with their place: `extensions.serviceBus.maxConcurentCalls`."""
     for name, value in host_json.items():
         if name not in keys:
             yield place + name
@@ -109,7 +109,7 @@ def unknown_keys(host_json: Mapping[str, Any], keys: Mapping[str, Any] = KEYS, p
 
 
 def unregistered(triggers: set[str], host_json: Mapping[str, Any]) -> set[str]:
-    """The triggers that the host would not know: those of the bundle are known where host.json names it."""
+    """Return triggers unknown to the host: those of the bundle are known where host.json names it."""
     bundle = host_json.get("extensionBundle", {})
     has_bundle = bundle.get("id") == BUNDLE_ID and str(bundle.get("version", "")).startswith(f"[{BUNDLE_MAJOR}.")
     return triggers - BUILT_IN - (BUNDLED if has_bundle else set())

@@ -18,7 +18,7 @@ class Record:
 
 
 class BindingInfo(Record):
-    """A binding of a function, with the numbers for its direction and the type of its data."""
+    """A binding of a function, with the numbers for its direction and its data type."""
 
     out, inout = 1, 2
     undefined, string, binary, stream = range(4)
@@ -28,7 +28,7 @@ setattr(BindingInfo, "in", 0)
 
 
 class StatusResult(Record):
-    """How a request ended."""
+    """The outcome of a request."""
 
     Failure, Success, Cancelled = range(3)
 

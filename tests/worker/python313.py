@@ -14,7 +14,7 @@ from pathlib import Path
 
 
 def candidates() -> Iterator[str]:
-    """Programs that may be a Python 3.13, the one that is named first."""
+    """Yield programs that may be a Python 3.13, an explicitly named one first."""
     named = os.environ.get("PYTHON313")
     if named:
         yield named
@@ -27,7 +27,7 @@ def candidates() -> Iterator[str]:
 
 
 def python313() -> str | None:
-    """The first candidate that says it is 3.13, or None."""
+    """Return the first candidate that reports 3.13, or None."""
     for program in candidates():
         try:
             said = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=60, check=False)

@@ -24,7 +24,7 @@ TRIGGERS = {"httpTrigger", "serviceBusTrigger", "timerTrigger"}
 
 @pytest.fixture(scope="module")
 def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What `worker_program.py` printed."""
+    """The output of `worker_program.py`."""
     program = os.environ.get("WORKER_PYTHON", str(WORKER))
     if not Path(program).exists():
         found = python313()

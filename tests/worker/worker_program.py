@@ -43,11 +43,11 @@ FRONT_END_HEADERS = {
     "x-forwarded-tlsversion": "1.3",
     "x-site-deployment-id": "feed",
 }
-"""What App Service's front end adds to a request on its way; all header names arrive in lower case."""
+"""Headers that App Service's front end adds to a request; all header names arrive in lower case."""
 
 
 class Worker:
-    """The app in the worker, with what every call answered."""
+    """The app in the worker, and the result of every call."""
 
     def __init__(self, functions: list[Any]) -> None:
         self.functions = {each.name: each for each in functions}
@@ -58,7 +58,7 @@ class Worker:
         return next(binding for binding in bindings if binding["type"].endswith("Trigger"))
 
     async def invoke(self, name: str, datum: Datum, metadata: Mapping[str, Datum] | None = None) -> dict[str, Any]:
-        """Invoke a function with what its trigger gets, through the library's own path without protobuf."""
+        """Invoke a function with its trigger's data, through the library's own path without protobuf."""
         inputs = [(self.trigger(name)["name"], datum)]
         ok, answer, _, error, _ = await invocation_request_native(
             str(uuid.uuid4()), self.functions[name].function_id, inputs, metadata or {}
@@ -74,7 +74,7 @@ class Worker:
     async def http(
         self, name: str, headers: Mapping[str, str], query: Mapping[str, str] | None = None, body: bytes = b""
     ) -> dict[str, Any]:
-        """A request in the shape in which the Functions host passes it on."""
+        """Return a request in the form in which the Functions host passes it on."""
         trigger = self.trigger(name)
         parameters = {part.strip("{}"): "none" for part in trigger["route"].split("/") if part.startswith("{")}
         url = "https://feed.azurewebsites.net/" + trigger["route"].format(**parameters)
@@ -93,7 +93,7 @@ class Worker:
         return await self.invoke(name, Datum(json.dumps(tick), "json"))
 
     async def message(self, name: str, body: bytes) -> dict[str, Any]:
-        """A Service Bus message with a binary body, and the metadata that the extension adds."""
+        """Return a Service Bus message with a binary body and the extension's metadata."""
         metadata = {
             "MessageId": Datum(uuid.uuid4().hex, "string"),
             "DeliveryCount": Datum("1", "json"),
@@ -110,7 +110,7 @@ def _strings(values: Mapping[str, str]) -> dict[str, Datum]:
 
 
 async def start() -> Worker:
-    """Let the library import and index the app, as it does when the host starts it."""
+    """Let the library import and index the app, as when the host starts it."""
     init = SimpleNamespace(worker_init_request=SimpleNamespace(capabilities={}, function_app_directory=str(ROOT)))
     request = SimpleNamespace(request=init, properties={"host": "127.0.0.1", "protos": PROTOCOL})
     answer = await worker.worker_init_request(request)
@@ -121,7 +121,7 @@ async def start() -> Worker:
 
 
 async def tell_the_story(running: Worker) -> None:
-    """A viewer gets a page, sends events about it, and gets a page of their own; the bus's message is the app's own."""
+    """Request a page, send events about it, and request a personal page; the bus message is the app's own."""
     import bootstrap
     from local.demo import SDK_KEY, seed_demo
     from local.serving import first_flags

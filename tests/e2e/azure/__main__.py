@@ -13,12 +13,12 @@ from tests.e2e.azure.servers import QUICK, running_app, running_servers
 from tests.e2e.azure.story import tell
 
 BUDGET_MS = 600.0
-"""What one feed request may take, whatever fails."""
+"""Longest permitted feed request, whatever fails."""
 COLUMNS = "{:<76} {:<32} {:>10} {:>6} {:>8} {:>8} {:>10} {:>8} {:>5} {:>7}"
 
 
 async def main() -> int:
-    """Exit code."""
+    """Run everything; return the exit code."""
     wrong: list[str] = []
     async with running_servers() as servers:
         print("The tour on Cosmos DB, Service Bus, Blob Storage and App Configuration (our test servers)\n")

@@ -24,7 +24,7 @@ LOCK_SECONDS = 60.0
 AN_HOUR = 3_600.0
 FEEDS = 5
 BEFORE, DURING = 10, (7, 5)
-"""Events posted before and during an outage, a batch each."""
+"""Events posted before and during an outage, one batch each."""
 POSTED = BEFORE + sum(DURING)
 SIGNALS_PATH, ROLLUP_PATH = (f"{TOPIC}/subscriptions/{name}" for name in (SIGNALS, ROLLUP))
 
@@ -35,7 +35,7 @@ WITHOUT_SIGNALS = ("fallback", "signals_unavailable")
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """One way to go wrong: how it begins and ends, what the feed is meanwhile, and whether events are accepted.
+    """One outage: how it begins and ends, the feed's mode meanwhile, and whether events are accepted.
 
     `felt` names a metric of the app that must have risen: proof that the fault reached it.
     """
@@ -50,7 +50,7 @@ class Outage:
 
 @dataclass(frozen=True, slots=True)
 class Survived:
-    """How an outage went, as figures."""
+    """Measurements of one outage."""
 
     outage: Outage
     feeds: list[Seen]
@@ -183,7 +183,7 @@ OUTAGES = (
 
 
 async def survive(outage: Outage, servers: Servers, app: RunningApp, http: aiohttp.ClientSession) -> Survived:
-    """Go through it. What must hold at once is asserted; the figures are for the caller to compare."""
+    """Run one outage. Immediate promises are asserted; the figures are compared by the caller."""
     viewer = await new_viewer(app, http, servers.services)
     await until_feed(viewer, ("fallback", "cold_start"), "the app knows the tenant")
     assert await viewer.watch(BEFORE) == 202
@@ -226,7 +226,7 @@ async def survive(outage: Outage, servers: Servers, app: RunningApp, http: aioht
 
 
 def differences(survived: Survived, budget_ms: float = float("inf")) -> list[str]:
-    """What is not as it must be, in words."""
+    """Return what differs from the promises, in words."""
     outage, wrong = survived.outage, []
     answered = {(seen.status, seen.videos) for seen in survived.feeds}
     if answered != {(200, VIDEOS_ASKED_FOR)}:
@@ -249,7 +249,7 @@ def differences(survived: Survived, budget_ms: float = float("inf")) -> list[str
 
 
 async def until_feed(viewer: Viewer, wanted: tuple[str, str | None], what: str) -> float:
-    """Poll until the feed has the mode and reason; how long that took. A failure tells what it was instead."""
+    """Poll until the feed has the mode and reason; return the seconds. A failure reports the actual ones."""
     last: list[Seen] = []
 
     async def is_so() -> bool:
@@ -271,7 +271,7 @@ async def signals_hold(viewer: Viewer, views: int) -> bool:
 
 
 async def _is_folded(servers: Servers) -> bool:
-    """Whether every message of the subscription `signals` is settled: what was new is handed on by then."""
+    """Return whether every message of the subscription `signals` is settled: new events are published by then."""
     return (await servers.queues())[SIGNALS_PATH] == 0
 
 
@@ -283,6 +283,6 @@ async def _is_rolled_up(viewer: Viewer, servers: Servers) -> bool:
 
 
 async def _dead_letters(servers: Servers) -> int:
-    """In every dead-letter queue, and where the subscriptions forward theirs."""
+    """Count messages in every dead-letter queue and in the queues that subscriptions forward theirs to."""
     ours = {SIGNALS_PATH, ROLLUP_PATH}
     return sum(count for path, count in (await servers.queues()).items() if path not in ours)

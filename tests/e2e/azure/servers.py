@@ -32,20 +32,20 @@ QUICK = {
     "ROLLUP_SECONDS": "2",
     "USER_REQUESTS_PER_SECOND": "1000000",
 }
-"""Settings of an app that is watched: what changes shows within moments, and every feed reads its signals."""
+"""Settings of an observed app: changes show at once, and every feed reads its signals."""
 PATIENT = {"SIGNALS_BUDGET_MS": "250", "SHED_DELAY_MS": "60000", "REFUSE_DELAY_MS": "60000"}
-"""Settings for a machine that is busy with other things: nothing but what a test breaks is late."""
+"""Settings for a busy machine: nothing is late but what a test breaks."""
 
 
 def needs_the_test_servers() -> None:
-    """Leave the test out where something they need is missing."""
+    """Skip the test where a requirement of the servers is missing."""
     broker_of_user_events()
     needs_azurite()
 
 
 @dataclass
 class Servers:
-    """All four, in a process of their own. `settings` is the environment of an app that uses them.
+    """All four servers in a separate process. `settings` is the environment of an app that uses them.
 
     `services` is this process's own client of the same stores: what an operator, or another instance, would see.
     """
@@ -59,20 +59,20 @@ class Servers:
         await self._post("/clock", {"advance": seconds})
 
     async def break_(self, server: str, **fault: Any) -> None:
-        """Put a fault in force on `cosmos`, `servicebus` or `appconfig`; its fields are those of `faults.Fault`."""
+        """Inject a fault into `cosmos`, `servicebus` or `appconfig`; fields are those of `faults.Fault`."""
         await self._post(f"/faults/{server}", fault)
 
     async def mend(self, server: str) -> None:
-        """No more faults."""
+        """Clear all faults."""
         async with self._control.delete(f"/faults/{server}") as answer:
             answer.raise_for_status()
 
     async def down(self, server: str, seconds: float) -> None:
-        """Cut every connection and take none, until that much time has passed on the servers' clock."""
+        """Cut every connection and refuse new ones until that much time has passed on the servers' clock."""
         await self._post(f"/down/{server}", {"seconds": seconds})
 
     async def listen(self, server: str, accept: bool) -> None:
-        """Refuse connections, or take them again."""
+        """Refuse connections, or accept them again."""
         await self._post(f"/{'accept' if accept else 'refuse'}/{server}", {})
 
     async def queues(self) -> dict[str, int]:
@@ -88,14 +88,14 @@ class Servers:
 
 @dataclass
 class RunningApp:
-    """`python -m local` on the adapters the settings name. `output` is all it has printed."""
+    """`python -m local` on the adapters of the settings. `output` is everything it has printed."""
 
     url: str
     process: asyncio.subprocess.Process
     environment: dict[str, str]
     _printed: Path
     secrets: set[str] = field(default_factory=set)
-    """Every key and user hash that was sent to it: none may turn up in what it prints."""
+    """Every key and user hash sent to it: none may appear in its output."""
 
     @property
     def output(self) -> str:
@@ -108,7 +108,7 @@ class RunningApp:
 
 @contextlib.asynccontextmanager
 async def running_servers() -> AsyncIterator[Servers]:
-    """The servers, with the flags seeded as a deployment seeds them. Leaves the test out where they cannot run."""
+    """Start the servers, with flags seeded as a deployment seeds them. Skips the test where they cannot run."""
     needs_the_test_servers()
     program = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tests.emulators", "--json", stdout=asyncio.subprocess.PIPE, cwd=ROOT
@@ -135,7 +135,7 @@ async def running_servers() -> AsyncIterator[Servers]:
 
 @contextlib.asynccontextmanager
 async def running_app(settings: dict[str, str], *arguments: str) -> AsyncIterator[RunningApp]:
-    """The app in a process of its own, on a free port; asked to stop at the end."""
+    """Run the app as a separate process on a free port; ask it to stop at the end."""
     with tempfile.TemporaryDirectory() as folder:
         environment = environment_of(settings) | {"DATA_FOLDER": str(Path(folder) / "data")}
         printed = Path(folder) / "output.txt"
@@ -160,13 +160,13 @@ async def running_app(settings: dict[str, str], *arguments: str) -> AsyncIterato
 
 
 def environment_of(settings: dict[str, str]) -> dict[str, str]:
-    """The caller's own, without settings of theirs that would reach the app, and with the given ones."""
+    """Return the caller's environment without settings that would reach the app, plus the given ones."""
     kept = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "SYSTEMROOT")}
     return {**kept, **settings}
 
 
 async def run(*arguments: str, environment: dict[str, str]) -> str:
-    """Run a Python program to its end and return what it printed; a failure fails the test."""
+    """Run a Python program to its end and return its output; a failure fails the test."""
     ended = await asyncio.create_subprocess_exec(
         sys.executable, *arguments, cwd=ROOT, env=environment,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,

@@ -22,7 +22,7 @@ PATIENCE_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One numbered step: what the page says about it, and its commands."""
+    """One numbered step: its text on the page, and its commands."""
 
     number: int
     says: str
@@ -31,7 +31,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A step that was run: what came of it, and whether that is what the page says."""
+    """A finished step: its result, and whether it is what the page says."""
 
     step: Step
     outcome: str
@@ -39,7 +39,7 @@ class Told:
 
 
 def steps_of_the_tour() -> tuple[str, list[Step]]:
-    """The lines before the first step, and the steps."""
+    """Return the lines before the first step, and the steps."""
     page = (ROOT / "docs/tour.md").read_text(encoding="utf-8")
     block = next(block for block in re.findall(r"```sh\n(.*?)```", page, re.DOTALL) if ADDRESS in block)
     preamble, *rest = re.split(r"^# (\d+)\. ", block, flags=re.MULTILINE)
@@ -68,7 +68,7 @@ EXPECTED: dict[int, Callable[[Any], bool]] = {
         answer["categoryStats"]["fitness"]["views"] > 5 and answer["categoryStats"]["cooking"]["skips"] > 3
     ),
 }
-"""What the first JSON answer of each step must be."""
+"""Expected content of the first JSON response of each step."""
 
 
 async def tell(url: str, environment: dict[str, str]) -> AsyncIterator[Told]:

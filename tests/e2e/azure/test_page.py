@@ -26,14 +26,14 @@ VIEWER = {"X-Tenant-Id": "tenant_1", "X-Api-Key": SDK_KEY, "X-User": DEMO_USER}
 
 
 def commands() -> list[list[str]]:
-    """The lines of each block, without comments."""
+    """Return the lines of each block, without comments."""
     blocks = [each.text for each in pages()["docs/azure.md"].blocks if each.place.section == SECTION]
     return [[re.sub(r"\s+#.*", "", line) for line in text.strip().splitlines()] for text in blocks]
 
 
 @contextlib.asynccontextmanager
 async def printed_by(command: str) -> AsyncIterator[dict[str, str]]:
-    """What the `export` lines of the servers set, while they run."""
+    """Run the servers and yield the variables that their printed `export` lines set."""
     assert command.startswith(".venv/bin/python ")
     servers = await asyncio.create_subprocess_exec(
         sys.executable, *command.split()[1:], stdout=asyncio.subprocess.PIPE, cwd=ROOT

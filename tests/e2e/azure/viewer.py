@@ -26,7 +26,7 @@ from tests.served_app import make_videos, new_user
 
 VIDEOS_ASKED_FOR = 5
 VIEWED = 12
-"""How many videos of a tenant its user watches, in turn."""
+"""Number of a tenant's videos that its user watches, in turn."""
 PATIENCE_SECONDS = 60.0
 PAUSE_SECONDS = 0.15
 _numbers = itertools.count(1)
@@ -34,7 +34,7 @@ _numbers = itertools.count(1)
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """An answer to `GET /v1/feed`, and how long it took."""
+    """A response to `GET /v1/feed`, and its duration."""
 
     status: int
     mode: str | None
@@ -45,7 +45,7 @@ class Seen:
 
 @dataclass
 class Viewer:
-    """Sends as an SDK does: a batch that was not accepted is sent again, unchanged, until it is."""
+    """Sends as an SDK does: resends an unaccepted batch unchanged until it is accepted."""
 
     app: RunningApp
     http: aiohttp.ClientSession
@@ -75,7 +75,7 @@ class Viewer:
         return Seen(answer.status, body.get("mode"), body.get("reason"), len(body.get("items", ())), seconds)
 
     async def watch(self, views: int) -> int:
-        """Send a new batch of views; the status of the answer."""
+        """Send a new batch of views; return the status."""
         now = time.time()
         batch = {
             "events": [
@@ -92,12 +92,12 @@ class Viewer:
         return await self._send(batch)
 
     async def send_the_rest(self) -> None:
-        """Send what was not accepted, until it is."""
+        """Resend unaccepted batches until they are accepted."""
         for batch in list(self.unaccepted):
             await until(lambda batch=batch: self._is_accepted(batch), "a batch is accepted")  # type: ignore[misc]
 
     async def send_again(self) -> int:
-        """A client that is overcautious: the first batch once more."""
+        """Resend the first batch, as an overcautious client does."""
         async with self._posting(self.accepted[0]) as answer:
             return answer.status
 
@@ -122,7 +122,7 @@ class Viewer:
             return int((await answer.json())["totalViewsLast7d"]) if answer.status == 200 else 0
 
     async def metric(self, name: str) -> float:
-        """The app's own count, labels added up; `name` may be cut short before a label's closing brace."""
+        """Return a counter of the app, summed over labels; `name` can be cut short before a label's closing brace."""
         async with self.http.get(f"{self.app.url}/metrics", headers={"X-Api-Key": self.ops_key}) as answer:
             lines = (await answer.text()).splitlines()
         return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(name))
@@ -130,7 +130,7 @@ class Viewer:
     # ---- in the stores
 
     async def roll_up(self) -> None:
-        """What another instance would do with the messages that wait for the statistics."""
+        """Run another instance's roll-up over the waiting messages."""
         await stats_consumer(self.services).run()
 
     async def views_in_statistics(self) -> int:
@@ -146,7 +146,7 @@ class Viewer:
 
 
 async def new_viewer(app: RunningApp, http: aiohttp.ClientSession, services: App) -> Viewer:
-    """Somebody new in a tenant of their own, which the app has come to know."""
+    """A new user in a new tenant that the app has loaded."""
     tenant_id, key, ops_key = f"tenant-{secrets.token_hex(4)}", secrets.token_urlsafe(24), secrets.token_urlsafe(24)
     viewer = Viewer(app, http, services, tenant_id, key, new_user(), ops_key)
     app.secrets |= {key, ops_key, viewer.user}
@@ -158,7 +158,7 @@ async def new_viewer(app: RunningApp, http: aiohttp.ClientSession, services: App
 
 
 async def until(happened: Callable[[], Awaitable[bool]], what: str, seconds: float = PATIENCE_SECONDS) -> float:
-    """Poll until it has happened; how long that took. Fails when it does not within `seconds`."""
+    """Poll until it has happened; return the seconds. Fails when it does not within `seconds`."""
     started = time.monotonic()
     while not await happened():
         assert time.monotonic() - started < seconds, f"{seconds:g} s were not enough until {what}"

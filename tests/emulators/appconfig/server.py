@@ -32,7 +32,7 @@ Json = dict[str, Any]
 
 
 class AppConfigurationServer(HttpServer):
-    """One store, without labels. `page_size` is how many key-values a page of a list holds."""
+    """One store, without labels. `page_size` is the number of key-values on a list page."""
 
     def __init__(self, clock: MovableClock | None = None, *, page_size: int = 100, port: int = 0) -> None:
         self.clock = clock or MovableClock()
@@ -48,7 +48,7 @@ class AppConfigurationServer(HttpServer):
         return f"Endpoint={self.url};Id={ID};Secret={SECRET}"
 
     def put(self, key: str, value: Any, content_type: str | None = None, tags: dict[str, str] | None = None) -> Json:
-        """Set a key-value as if from the portal. `value` is text, or what no value should be."""
+        """Set a key-value as from the portal. `value` is text, or an invalid value."""
         self._changes += 1
         item = {
             "etag": uuid.uuid4().hex,
@@ -64,11 +64,11 @@ class AppConfigurationServer(HttpServer):
         return item
 
     def put_flag(self, flag: Json) -> None:
-        """Set a feature flag as if from the portal."""
+        """Set a feature flag as from the portal."""
         self.put(FLAG_PREFIX + flag["id"], json.dumps(flag), FLAG_CONTENT_TYPE)
 
     def flag(self, name: str) -> Json | None:
-        """A flag as it is stored."""
+        """Return a flag as stored."""
         item = self.items.get(FLAG_PREFIX + name)
         return json.loads(item["value"]) if item else None
 
@@ -126,7 +126,7 @@ class AppConfigurationServer(HttpServer):
         return _item(item)
 
     def _list(self, request: web.Request) -> web.Response:
-        """One page of the keys that match; its etag changes with any of its key-values."""
+        """Return one page of the matching keys; its etag changes with any of its key-values."""
         self.queries.append(dict(request.query))
         wanted = request.query.get("key", "*")
         found = [item for key, item in sorted(self.items.items()) if _matches(key, wanted)]
@@ -146,7 +146,7 @@ class AppConfigurationServer(HttpServer):
 
 
 def _not_signed(request: web.Request, body: bytes) -> str:
-    """What is wrong with the request's HMAC signature; empty when nothing is."""
+    """Return what is wrong with the request's HMAC signature; empty when nothing is."""
     digest = base64.b64encode(hashlib.sha256(body).digest()).decode()
     if request.headers.get("x-ms-content-sha256") != digest:
         return "the hash of the content does not match"

@@ -21,7 +21,7 @@ START_SECONDS = 60.0
 
 
 def needs_azurite() -> None:
-    """Leave the test out where Node or Azurite is missing."""
+    """Skip the test where Node or Azurite is missing."""
     if shutil.which("node") is None:
         leave_out("Blob Storage needs Node: install Node 20 or newer")
     if not PROGRAM.exists():
@@ -29,7 +29,7 @@ def needs_azurite() -> None:
 
 
 class Azurite:
-    """Start with `start`; `account` gives the connection string of an account nobody has used yet."""
+    """Start with `start`; `account` returns the connection string of an unused account."""
 
     def __init__(self, port: int = 0) -> None:
         self.port = port or _free_port()
@@ -79,7 +79,7 @@ _running: Azurite | None = None
 
 
 def running() -> Azurite:
-    """The one process of this test run, started on first use."""
+    """Return the one process of this test run, started on first use."""
     global _running
     if _running is None:
         azurite = Azurite()

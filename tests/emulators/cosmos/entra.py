@@ -12,7 +12,7 @@ KNOWN_TOKEN = "the token that programs beside the test servers use"
 
 
 class Entra:
-    """Gives tokens out and remembers which are valid. `lives_seconds` is how long a token says that it lives."""
+    """Issues tokens and remembers which are valid. `lives_seconds` is the lifetime that a token states."""
 
     def __init__(self, lives_seconds: float = 3_600.0) -> None:
         self.lives_seconds = lives_seconds
@@ -26,7 +26,7 @@ class Entra:
         return Credential(self)
 
     def give(self, scope: str) -> AccessToken:
-        """A new token. Raises `OSError` while it is down."""
+        """Issue a token. Raises `OSError` while it is down."""
         self.scopes.append(scope)
         if self.down:
             raise OSError("the token endpoint does not answer")
@@ -36,7 +36,7 @@ class Entra:
 
 
 class KnownToken:
-    """The credential of a program that the servers run beside: it always gives the one token they know."""
+    """The credential of a program beside the servers: it always returns the one token they know."""
 
     async def get_token(self, *_: str, **__: object) -> AccessToken:
         return AccessToken(KNOWN_TOKEN, int(time.time() + 3_600))

@@ -39,14 +39,14 @@ CODES = {
     500: "InternalServerError",
     503: "ServiceUnavailable",
 }
-"""How the service names a status in the body of an error."""
+"""Name of each status in the service's error bodies."""
 SESSION_NOT_AVAILABLE = 1002
 MAX_PAGE = 1000
 OF_ENTRA = "type=aad&ver=1.0&sig="
 
 
 class CosmosServer(HttpServer):
-    """One account. `partitions` is how many physical partitions a new container gets."""
+    """One account. `partitions` is the number of physical partitions of a new container."""
 
     def __init__(self, clock: MovableClock | None = None, *, partitions: int = 1, port: int = 0) -> None:
         self.clock = clock or MovableClock()
@@ -62,7 +62,7 @@ class CosmosServer(HttpServer):
         return f"AccountEndpoint={self.url}/;AccountKey={KEY};"
 
     def container(self, name: str, database: str | None = None) -> ContainerState:
-        """Look inside; without a database's name there must be only one."""
+        """Return a container's state; without a database name there must be only one database."""
         if database is None:
             (database,) = self.databases
         return self.databases[database][name]
@@ -164,7 +164,7 @@ class CosmosServer(HttpServer):
             headers["x-ms-documentdb-partitionkeyrangeid"] = physical.id
 
     def _answer_from_replica(self, container: ContainerState, h: Any) -> bool:
-        """Whether a replica that lags may answer: not when the session has seen more than it has."""
+        """Return whether a lagging replica can answer: not when the session has seen a later write."""
         if h.get("x-ms-cosmos-is-batch-request"):
             return False
         token = h.get("x-ms-session-token", "") if h.get("x-ms-consistency-level") == "Session" else ""
@@ -174,7 +174,7 @@ class CosmosServer(HttpServer):
         return container.stale is not None and seen <= container.stale.lsn
 
     def _changes(self, container: ContainerState, h: Any, headers: dict[str, str]) -> tuple[int, Any]:
-        """Items of one physical partition, or of a part of one, written after the etag the client holds."""
+        """Return items of one physical partition, or of a part of one, written after the client's etag."""
         physical = container.range_by_id(h.get("x-ms-documentdb-partitionkeyrangeid", ""))
         low, high = h.get("x-ms-start-epk"), h.get("x-ms-end-epk")
         token = h.get("If-None-Match", "")
@@ -287,7 +287,7 @@ def _label(request: web.Request, path: list[str]) -> str:
 
 
 def _check_signature(request: web.Request, path: list[str], tokens: set[str]) -> None:
-    """A token of Entra ID, or the master-key signature over verb, resource type, resource link and date."""
+    """Check an Entra ID token, or the master-key signature over verb, resource type, resource link and date."""
     given = urllib.parse.unquote(request.headers.get("authorization", ""))
     if not given:
         raise Refused(401, "Required Header authorization is missing.")
@@ -317,7 +317,7 @@ def _feed(container: ContainerState, name: str, found: list[Json]) -> Json:
 
 
 def _page(container: ContainerState, found: list[Json], h: Any, headers: dict[str, str]) -> Json:
-    """One page of a query's result; the continuation says how many were given before."""
+    """Return one page of a query's result; the continuation is the number of items returned before."""
     size = min(int(h.get("x-ms-max-item-count") or 100), MAX_PAGE)
     start = int(json.loads(h["x-ms-continuation"])["start"]) if h.get("x-ms-continuation") else 0
     if start + size < len(found):
@@ -326,7 +326,7 @@ def _page(container: ContainerState, found: list[Json], h: Any, headers: dict[st
 
 
 def _charge(label: str, answered: int, sent: int) -> float:
-    """Request units, roughly as the service charges them: 1 a kB read, 5 a kB written, 2.3 and more a query."""
+    """Return request units, roughly as the service charges: 1 a kB read, 5 a kB written, 2.3 and more a query."""
     kind = label.split(" ", 1)[0]
     if kind == "batch":
         return 5.0 * max(1.0, sent / 1024)

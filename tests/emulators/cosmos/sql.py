@@ -35,11 +35,11 @@ _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
 
 
 class SyntaxRefused(ValueError):
-    """The query is outside the subset."""
+    """The query is outside the supported subset."""
 
 
 def run(query: str, parameters: list[Json], bodies: list[Json]) -> list[Json]:
-    """The bodies the query selects, in its order."""
+    """Return the bodies the query selects, in its order."""
     match = _QUERY.fullmatch(query)
     if not match:
         raise SyntaxRefused(f"not understood: {query}")

@@ -59,7 +59,7 @@ class Item:
 
 @dataclass
 class Snapshot:
-    """What a replica that stopped following shows: everything up to `lsn`."""
+    """The state of a replica that stopped following: everything up to `lsn`."""
 
     lsn: int
     items: dict[tuple[str, str], Item] = field(default_factory=dict)
@@ -87,7 +87,7 @@ class ContainerState:
     # Where an item lives
 
     def hashed(self, partition: str) -> str:
-        """The effective partition key: the very hash the SDK computes, so both sides agree on ranges."""
+        """Return the effective partition key by the hash of the SDK, so both sides agree on ranges."""
         hashed: str = self._hash._get_effective_partition_key_string([partition])
         return hashed
 
@@ -96,7 +96,7 @@ class ContainerState:
         return next(r for r in self.ranges if r.holds(hashed))
 
     def split(self, range_id: str) -> None:
-        """Divide one physical partition in two; its id is gone and clients get 410 until they look again."""
+        """Divide one physical partition; clients with its id get 410 until they read the ranges again."""
         old = self.range_by_id(range_id)
         low = int(old.low[:4] or "0", 16)
         high = 0x4000 if old.high == "FF" else int(old.high[:4], 16)
@@ -114,7 +114,7 @@ class ContainerState:
     # Reading
 
     def visible(self, partition: str | None = None, *, stale: bool = False) -> list[Item]:
-        """Items that have not expired, of one partition or of all, in LSN order."""
+        """Return items that have not expired, of one partition or of all, in LSN order."""
         source = self.stale.items if stale and self.stale else self.items
         found = [
             item
@@ -136,7 +136,7 @@ class ContainerState:
         return ttl is not None and ttl >= 0 and self.clock.now() >= item.body["_ts"] + ttl
 
     def freeze_replica(self) -> None:
-        """From now on, reads that carry no newer session token see the container as it is at this moment."""
+        """Keep the current state for later reads without a newer session token."""
         self.stale = Snapshot(self.lsn, copy.deepcopy(self.items))
 
     def thaw_replica(self) -> None:
@@ -145,7 +145,7 @@ class ContainerState:
     # Writing
 
     def apply(self, kind: str, partition: str, id: str | None, body: Json | None, if_match: str | None) -> Item | None:
-        """One operation; the item as it now is, or None after a delete. Raises `Refused`."""
+        """Apply one operation; return the new item, None after a delete. Raises `Refused`."""
         if body is not None:
             id = self._check(partition, id, body)
         if id is None:
@@ -196,12 +196,12 @@ class ContainerState:
         return item
 
     def put_foreign(self, body: Json) -> None:
-        """An item that another program wrote, or a person in the portal: without the partition key of the container."""
+        """Store an item of another program or the portal: without the partition key of the container."""
         self.lsn += 1
         self._put("", body["id"], body, None)
 
     def batch(self, partition: str, operations: list[Json]) -> tuple[int, list[Json]]:
-        """All or nothing: the HTTP status and one result per operation."""
+        """Apply all operations or none; return the HTTP status and one result per operation."""
         if not isinstance(operations, list) or not 0 < len(operations) <= MAX_BATCH:
             raise Refused(400, "Batch request has more operations than what is supported.")
         before = dict(self.items)

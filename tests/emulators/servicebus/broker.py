@@ -38,7 +38,7 @@ _LOCK_LOST = "com.microsoft:message-lock-lost"
 
 @dataclass(eq=False, slots=True)
 class Attached:
-    """A link: what it is for, and the entity behind it."""
+    """A link: its purpose, and its entity."""
 
     link: Any
     kind: str  # "send", "receive", "token", "manage"
@@ -55,7 +55,7 @@ class WaitingForSession:
 
 
 class ServiceBusBroker(ReactorThread):
-    """Start and stop with `with`. Only touch `namespace` through `call`, which runs on the broker's thread."""
+    """Start and stop with `with`. Use `namespace` only through `call`, which runs on the broker's thread."""
 
     def __init__(self, namespace: Callable[[Namespace], None], clock: MovableClock | None = None, port: int = 0):
         super().__init__(port)
@@ -93,7 +93,7 @@ class ServiceBusBroker(ReactorThread):
         self.tick()
 
     def tick(self) -> None:
-        """Let happen what time brings: faults that end, locks and messages that run out, sessions that are free."""
+        """Apply what is due: ended faults, expired locks and messages, released sessions."""
         self._follow_faults()
         for queue in list(self.namespace.queues.values()):
             for owner in queue.tick():
@@ -101,7 +101,7 @@ class ServiceBusBroker(ReactorThread):
         self._grant_sessions()
 
     def _follow_faults(self) -> None:
-        """While down there is nobody listening and no connection lives."""
+        """While down, stop listening and close every connection."""
         self.listen(not (self.faults.is_down or self._refusing or self.stopping))
 
     def forget_connection(self, connection: Any) -> None:
@@ -334,7 +334,7 @@ class ServiceBusBroker(ReactorThread):
                 return
 
     def _deliver(self, queue: Queue) -> None:
-        """Give what waits to the receivers that have credit, in turn."""
+        """Deliver waiting messages to receivers with credit, in turn."""
         receivers = [a for a in self._links.values() if a.queue is queue and a.kind == "receive"]
         idle = 0
         while receivers and idle < len(receivers):
@@ -375,7 +375,7 @@ class ServiceBusBroker(ReactorThread):
             _finish(delivery, state)
 
     def _breaks(self, link: Any, fault: Fault) -> bool:
-        """Close the link or the connection as the fault says, or keep silent for ever; whether it did."""
+        """Close the link or the connection as the fault says, or stay silent; return whether it did."""
         if fault.detach:
             self._forget(lambda attached: attached.link == link)
             link.condition = Condition(fault.detach, "injected")
@@ -405,7 +405,7 @@ def _finish(delivery: Any, state: Any, condition: str = "") -> None:
 
 
 def _settlement(delivery: Any) -> tuple[str, str, str]:
-    """What the receiver wants done with a message, and for a dead letter why."""
+    """Return the receiver's settlement of a message, with the reason of a dead letter."""
     state = delivery.remote_state
     if state == Delivery.ACCEPTED:
         return COMPLETED, "", ""

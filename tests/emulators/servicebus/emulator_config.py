@@ -18,7 +18,7 @@ LONGEST_LIFE, LONGEST_WINDOW, MOST_DELIVERIES = "PT1H", "PT5M", 10
 
 
 def emulator_config() -> dict[str, Any]:
-    """The whole file."""
+    """Return the whole configuration file."""
     queues = [
         {
             "Name": name,

@@ -35,7 +35,7 @@ class EntityOptions:
 
 @dataclass(slots=True)
 class Stored:
-    """One message: its bare bytes and what a broker must know of it."""
+    """One message: its bare bytes and the broker's metadata."""
 
     raw: bytes
     message_id: Any
@@ -56,7 +56,7 @@ class Session:
 
 
 class LockGone(Exception):
-    """The lock ran out, or the message was settled before."""
+    """The lock expired, or the message was settled before."""
 
 
 class Queue:
@@ -89,7 +89,7 @@ class Queue:
         heapq.heappush(self._waiting[session_id], stored.sequence_number)
 
     def take(self, owner: Any, session_id: str | None = None) -> Stored | None:
-        """Lock the oldest message that waits, of one session where the queue has them."""
+        """Lock the oldest waiting message, of one session where the queue has them."""
         waiting = self._waiting[session_id if self.options.sessions else None]
         found = None
         while waiting and found is None:
@@ -107,7 +107,7 @@ class Queue:
         return found
 
     def settle(self, lock: uuid.UUID, how: str, reason: str = "", description: str = "") -> None:
-        """Raises `LockGone`."""
+        """Settle a locked message. Raises `LockGone`."""
         stored = self.locked.get(lock)
         if stored is None or stored.locked_until <= self.namespace.now():
             raise LockGone
@@ -144,7 +144,7 @@ class Queue:
         return True
 
     def renew(self, lock: uuid.UUID) -> float:
-        """When the lock now runs out. Raises `LockGone`."""
+        """Renew a lock; return when it expires. Raises `LockGone`."""
         stored = self.locked.get(lock)
         if stored is None or stored.locked_until <= self.namespace.now():
             raise LockGone
@@ -152,7 +152,7 @@ class Queue:
         return stored.locked_until
 
     def peek(self, from_sequence_number: int, limit: int) -> list[Stored]:
-        """Messages whether locked or not, without locking any."""
+        """Return messages, locked or not, without locking any."""
         now = self.namespace.now()
         alive = [m for n, m in self.messages.items() if n >= from_sequence_number and m.expires_at > now]
         return sorted(alive, key=lambda m: m.sequence_number)[:limit]
@@ -160,7 +160,7 @@ class Queue:
     # Sessions
 
     def own_session(self, owner: Any, session_id: str | None) -> str | None:
-        """Own the named session, or any that has messages and no owner; None when there is none to own."""
+        """Own the named session, or any with messages and no owner; None when there is none."""
         now = self.namespace.now()
         candidates = [session_id] if session_id else self._sessions_waiting()
         for candidate in candidates:
@@ -171,7 +171,7 @@ class Queue:
         return None
 
     def _sessions_waiting(self) -> list[str]:
-        """Sessions with something to deliver, the one whose message waits longest first."""
+        """Return sessions with deliverable messages, the one with the oldest message first."""
         oldest: list[tuple[int, str]] = []
         for session_id, numbers in self._waiting.items():
             while numbers and self._is_stale(numbers[0]):
@@ -195,7 +195,7 @@ class Queue:
         return session.locked_until
 
     def release_owner(self, owner: Any) -> None:
-        """A receiver went away: its sessions are free and their messages wait again; other locks run on."""
+        """Release a departed receiver: its sessions are free and their messages wait again; other locks stay."""
         for session_id, session in self.sessions.items():
             if session.owner is owner:
                 session.owner = None
@@ -204,7 +204,7 @@ class Queue:
         self.namespace.changed(self)
 
     def tick(self) -> list[Any]:
-        """Let locks run out; the owners of sessions that were lost."""
+        """Expire locks; return the owners of lost sessions."""
         now = self.namespace.now()
         lost = []
         for session in self.sessions.values():
@@ -222,7 +222,7 @@ class Queue:
 
 @dataclass
 class Topic:
-    """Duplicate detection, then a copy for each subscription whose rule lets the message in."""
+    """Duplicate detection, then a copy for each subscription whose rule matches the message."""
 
     duplicate_window_seconds: float = 0.0
     subscriptions: list[Queue] = field(default_factory=list)
@@ -230,7 +230,7 @@ class Topic:
 
 
 class Namespace:
-    """Every entity by its lower-case path. `changed` is told of each queue that may have something to deliver."""
+    """Every entity by its lower-case path. `changed` is called with each queue that may have deliverable messages."""
 
     def __init__(self, now: Callable[[], float]) -> None:
         self.now = now
@@ -256,7 +256,7 @@ class Namespace:
         return topic
 
     def publish(self, path: str, raw: bytes) -> None:
-        """Put one encoded message into a queue, or into every subscription of a topic that wants it."""
+        """Put one encoded message into a queue, or into every matching subscription of a topic."""
         message = wire.decode(raw)
         bare = wire.bare(raw)
         topic = self.topics.get(path)
@@ -285,7 +285,7 @@ _ONLY_FOR = re.compile(r"(?:NOT EXISTS\((\w+)\) OR )?(\w+) = '([^']*)'")
 
 
 def rule_lets_in(rule: str, properties: dict[str, Any]) -> bool:
-    """The SQL filters the project uses: `NOT EXISTS(p) OR p = 'value'`, and its second half alone."""
+    """Evaluate the SQL filters the project uses: `NOT EXISTS(p) OR p = 'value'`, and its second half alone."""
     if not rule:
         return True
     match = _ONLY_FOR.fullmatch(rule)

@@ -16,7 +16,7 @@ from tests.emulators.servicebus.entities import EntityOptions, Namespace
 
 
 def user_events(namespace: Namespace, lock_seconds: float = LOCK_SECONDS, max_deliveries: int = MAX_DELIVERIES) -> None:
-    """The topic, its subscriptions and their dead-letter queues, as `servicebus_layout` describes them."""
+    """Return the topic, its subscriptions and their dead-letter queues, as `servicebus_layout` describes them."""
     for subscription in SUBSCRIPTIONS:
         namespace.add_queue(
             dead_letter_queue(subscription),

@@ -23,12 +23,12 @@ from tests.emulators.servicebus.entities import (
 
 VENDOR = "com.microsoft:"
 PEEK_AT_MOST = 250
-"""As the service: a page is never longer, however many are asked for."""
+"""Longest page, as in the service, however many messages are requested."""
 _DISPOSITIONS = {"completed": COMPLETED, "abandoned": ABANDONED, "suspended": DEAD_LETTERED}
 
 
 def audience_of_token(request: Message, key: str, now: float) -> str | None:
-    """The path a shared-access token is for, or None when it is not signed with the key or has expired."""
+    """Return the path a shared-access token is for; None when it is not signed with the key or has expired."""
     try:
         fields = dict(
             part.split("=", 1) for part in str(request.body).removeprefix("SharedAccessSignature ").split("&")
@@ -52,7 +52,7 @@ def token_answer(accepted: bool) -> Message:
 
 
 def operation_of(request: Message) -> str:
-    """The name of the operation that is asked for."""
+    """Return the name of the requested operation."""
     return str((request.properties or {}).get("operation", "")).removeprefix(VENDOR)
 
 
@@ -87,7 +87,7 @@ def manage(queue: Queue, request: Message) -> Message:
 
 
 def encode(stored: Stored, *, locked: bool = True) -> bytes:
-    """A message as it is delivered."""
+    """Encode a message for delivery."""
     values: dict[Any, Any] = {
         symbol("x-opt-sequence-number"): stored.sequence_number,
         symbol("x-opt-enqueued-time"): _timestamp(stored.enqueued_at),
@@ -115,7 +115,7 @@ def _answer(body: dict[str, Any], status: int = 200) -> Message:
 
 
 def refusal(status: int, condition: str, text: str) -> Message:
-    """The answer to an operation that is not done."""
+    """Return the response to a refused operation."""
     answer = Message()
     answer.properties = {
         "statusCode": int32(status),

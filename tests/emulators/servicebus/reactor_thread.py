@@ -83,17 +83,17 @@ class ReactorThread(Handler):
     # On the thread
 
     def on_tick(self) -> None:
-        """Called again and again, for what time brings."""
+        """Handle what is due; called repeatedly."""
 
     def forget_connection(self, connection: Any) -> None:
         """Called when a connection is cut."""
 
     def later(self, seconds: float, do: Callable[[], None]) -> None:
-        """Run something on this thread in a while."""
+        """Run something on this thread after a delay."""
         self._container.schedule(seconds, _Later(do))
 
     def listen(self, wanted: bool) -> None:
-        """Take connections, or take none and cut those that are open."""
+        """Accept connections, or stop and cut open ones."""
         if wanted and self._acceptor is None:
             self._acceptor = self._container.listen(f"127.0.0.1:{self.port}")
         elif not wanted and self._acceptor is not None:
@@ -103,7 +103,7 @@ class ReactorThread(Handler):
                 self.cut(connection)
 
     def cut(self, connection: Any) -> None:
-        """Drop a connection without a word."""
+        """Drop a connection without notice."""
         self.connections.discard(connection)
         self.forget_connection(connection)
         transport = connection.transport

@@ -17,7 +17,7 @@ _FIXED_WIDTHS = {0x4: 0, 0x5: 1, 0x6: 2, 0x7: 4, 0x8: 8, 0x9: 16}
 
 
 def sections(raw: bytes) -> Iterator[tuple[int, bytes]]:
-    """(section code, the section's bytes) in order. Raises `ValueError` for what is no message."""
+    """Yield (section code, the section's bytes) in order. Raises `ValueError` for bytes that are no message."""
     at = 0
     while at < len(raw):
         if raw[at] != 0 or at + 2 >= len(raw):
@@ -47,7 +47,7 @@ def _end_of_value(raw: bytes, at: int) -> int:
 
 
 def split_batch(raw: bytes) -> list[bytes]:
-    """The messages of a transfer: one, or those that the data sections of a batch hold."""
+    """Return the messages of a transfer: one, or those in the data sections of a batch."""
     data = [section for code, section in sections(raw) if code == DATA]
     inner = [_data_content(section) for section in data]
     try:
@@ -71,12 +71,12 @@ def decode(raw: bytes) -> Message:
 
 
 def bare(raw: bytes) -> bytes:
-    """A message without header and annotations."""
+    """Return a message without header and annotations."""
     return b"".join(section for code, section in sections(raw) if code > ANNOTATIONS)
 
 
 def with_properties(raw: bytes, added: dict[str, Any]) -> bytes:
-    """The bare message with more application properties."""
+    """Return the bare message with more application properties."""
     message = decode(raw)
     message.properties = {**(message.properties or {}), **added}
     return bare(message.encode())

@@ -26,7 +26,7 @@ API_VERSION = "api-version"
 
 
 class WebPubSubServer(HttpServer):
-    """One hub of any name. `sent` are (user id, body) in order, whether or not anybody listened."""
+    """One hub of any name. `sent` lists (user id, body) in order, whether or not anybody listened."""
 
     def __init__(self) -> None:
         super().__init__(FaultPlan(MovableClock()))

@@ -24,7 +24,7 @@ def say(line: str) -> None:
 
 
 async def write_documents(folder: Path) -> None:
-    """Each user's batches hold a new marker and a counter of them."""
+    """Write batches of users, each with a new marker and a counter of them."""
     store = SqliteStore(folder / "documents.db")
 
     async def write(user: str) -> None:
@@ -47,7 +47,7 @@ async def publish(folder: Path) -> None:
 
 
 async def consume(folder: Path) -> None:
-    """Takes three, completes two."""
+    """Receive three messages, complete two, repeatedly."""
     bus = SqliteBus(folder / "bus.db")
     receiver = await bus.receiver(SIGNALS)
     while True:
@@ -58,7 +58,7 @@ async def consume(folder: Path) -> None:
 
 
 async def overwrite(folder: Path) -> None:
-    """The same blob again and again, filled with the last byte of its number."""
+    """Overwrite one blob repeatedly, filled with the last byte of its number."""
     blobs = FolderBlobs(folder / "blobs")
     for n in count():
         await blobs.write(ARCHIVE, "t1/a", bytes([n % 256]) * BLOB_BYTES)
@@ -66,7 +66,7 @@ async def overwrite(folder: Path) -> None:
 
 
 async def write_some(folder: Path, partition: str) -> None:
-    """A limited number of documents, to be run beside others of its kind; says their etags."""
+    """Write a limited number of documents, to run beside other writers; print their etags."""
     store = SqliteStore(folder / "documents.db")
     for n in range(100):
         (etag,) = await store.write(USER_ACTIVITY, partition, [Upsert({"id": f"v{n % 10}", "n": n})])

@@ -13,7 +13,7 @@ from shared.adapters.bus.port import BusUnavailable
 
 
 class Recorder:
-    """A send that takes what it is told to take of each batch, and can be held up."""
+    """A send that accepts a given part of each batch, and can be delayed."""
 
     def __init__(self, takes: int = 1_000) -> None:
         self.takes = takes

@@ -31,7 +31,7 @@ HEADERS = ("rscc", "rscd", "rsce", "rscl", "rsct")
 
 
 class Account:
-    """The media account's client, with keys in place of the service that hands them out."""
+    """The media account's client, with fixed keys instead of the service that issues them."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now, self.asked = NOW, 0
@@ -64,13 +64,13 @@ class _Credential:
 
 
 def said_by(url: str) -> dict[str, str]:
-    """The fields of a link, and the blob it is for as the string-to-sign names it."""
+    """Return the fields of a link, and the blob it is for as the string-to-sign names it."""
     found = {name: values[0] for name, values in parse_qs(urlsplit(url).query).items()}
     return {**found, "resource": f"/blob/stmedia{unquote(urlsplit(url).path)}"}
 
 
 def is_signed(url: str) -> bool:
-    """Whether the signature is that of the published string-to-sign, of the version that the link names."""
+    """Return whether the signature is that of the published string-to-sign, of the version that the link names."""
     said = said_by(url)
     names = [*SIGNED, *(DELEGATED_USER if said["sv"] >= "2025-07-05" else ()), *REST]
     names += [*(OF_THE_REQUEST if said["sv"] >= "2026-04-06" else ()), *HEADERS]

@@ -10,7 +10,7 @@ from shared.adapters.due_jobs import DueJob, DueJobs
 
 
 class World:
-    """A clock, and jobs that note when they ran."""
+    """A clock, and jobs that record when they ran."""
 
     def __init__(self) -> None:
         self.now = 1_000_000.0

@@ -9,7 +9,7 @@ from shared.adapters.flags.port import FlagsUnavailable
 
 
 class Source:
-    """A flag source under the test's hands: a list of flags, None for no news, or an error."""
+    """A flag source controlled by the test: a list of flags, None for no change, or an error."""
 
     def __init__(self, answer: Any) -> None:
         self.answer = answer

@@ -11,7 +11,7 @@ from shared.observability.metrics import Telemetry
 
 
 class Source:
-    """Something to keep fresh: what `held` is read from, and a gate that holds a read up half-way."""
+    """A refreshable source: `held` is the last value read, and a gate can hold a read."""
 
     def __init__(self) -> None:
         self.now = 1_000.0

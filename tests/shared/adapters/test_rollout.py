@@ -29,7 +29,7 @@ USERS = 10_000
 
 
 class Held:
-    """A flag source with what it was given."""
+    """A flag source with given flags."""
 
     def __init__(self, *flags: dict[str, Any]) -> None:
         self.flags = list(flags)
@@ -65,7 +65,7 @@ async def those_in(percent: float, users: list[str], name: str = PERSONALIZED_FE
 
 
 def interval(percent: float) -> tuple[float, float]:
-    """Where the count of a binomial draw is but once in a million times."""
+    """Return the range that a binomial count leaves only once in a million times."""
     share = percent / 100
     spread = 4.9 * math.sqrt(USERS * share * (1 - share))
     return USERS * share - spread, USERS * share + spread

@@ -7,7 +7,7 @@ from shared.adapters.documents.session_tokens import SessionTokens
 
 
 def kept(*tokens: str | None) -> str | None:
-    """What is kept after these arrive in this order."""
+    """Return the cached token after these arrive in this order."""
     sessions = SessionTokens()
     for token in tokens:
         sessions.keep(TENANTS, "t", {"x-ms-session-token": token} if token else {})

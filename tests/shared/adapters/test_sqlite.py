@@ -31,7 +31,7 @@ async def writer(tmp_path: Path) -> AsyncIterator[SqliteThread]:
 
 
 def add(line: str | None, *, then: Exception | None = None) -> object:
-    """Work that writes a line, and may fail afterwards."""
+    """Return work that writes a line, and can fail afterwards."""
 
     def work(connection: sqlite3.Connection) -> int:
         rowid = connection.execute("INSERT INTO lines VALUES (?)", (line,)).lastrowid

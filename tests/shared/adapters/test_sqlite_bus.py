@@ -35,7 +35,7 @@ def rows(folder: Path, table: str) -> int:
 
 
 async def cancelled_before_its_answer(bus: SqliteBus, work: Coroutine[Any, Any, Any]) -> None:
-    """Start `work`, let it ask the file for something, and cancel it before the file answers."""
+    """Start `work`, let it send a query, and cancel it before the answer."""
     answer = threading.Event()
     holding_up = bus.writer.call(lambda file: answer.wait(timeout=120))
     task = asyncio.create_task(work)

@@ -26,7 +26,7 @@ def start(program: str, folder: Path, *arguments: str) -> subprocess.Popen[bytes
 
 
 def run_and_kill(program: str, folder: Path, after_lines: int) -> list[str]:
-    """Every line the program said before it was killed, in the middle of whatever it was doing."""
+    """Run the program and kill it at work; return every line printed before."""
     with start(program, folder) as process:
         assert process.stdout is not None
         lines = [process.stdout.readline() for _ in range(after_lines)]

@@ -23,7 +23,7 @@ async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
 
 
 def rows(folder: Path, table: str) -> int:
-    """How many rows a table has, expired ones and all."""
+    """Return how many rows a table has, including expired ones."""
     connection = sqlite3.connect(folder / "documents.db")
     try:
         return int(connection.execute(f'SELECT count(*) FROM "{table}"').fetchone()[0])

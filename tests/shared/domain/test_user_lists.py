@@ -42,7 +42,7 @@ told = st.lists(
 
 
 def lists_after(events: list[Event], size: int) -> dict[str, UserList]:
-    """The lists after the events came in batches of `size`, stored and read in between."""
+    """Return the lists after the events came in batches of `size`, stored and read in between."""
     lists = {name: UserList(name) for name in CAPS}
     for at in range(0, len(events), size):
         for name, changes in changes_of(events[at : at + size], FACTS).items():

@@ -73,9 +73,8 @@ KINDS = {"count": COUNTER, "gauge": GAUGE, "watch": GAUGE, "observe": HISTOGRAM,
 
 
 def recorded() -> Iterator[tuple[str, str, str, int | None]]:
-    """(where, metric, kind, number of labels) of every place in the app that records one; None where a * hides the
-    number.
-    """
+    """Return (where, metric, kind, number of labels) of every place that records one; None where a * hides the
+    number."""
     before_labels = {"count": 1, "gauge": 2, "observe": 2, "observe_ms": 2, "watch": 2}
     for room in ("feed", "events", "media", "stories", "learning", "cms", "privacy", "shared"):
         for path in (ROOT / room).rglob("*.py"):

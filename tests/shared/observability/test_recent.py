@@ -59,7 +59,7 @@ def test_no_values_give_no_percentile() -> None:
 
 
 class Clock:
-    """A clock that stands still unless it is moved."""
+    """A clock that stands still unless moved."""
 
     def __init__(self) -> None:
         self.seconds = 1_000.0

@@ -26,7 +26,7 @@ SPAN = "b7ad6b7169203331"
 
 @dataclass
 class Collector:
-    """Takes what exporters send. While `status` is not 200 it refuses."""
+    """Receives what exporters send. While `status` is not 200 it refuses."""
 
     url: str = ""
     status: int = 200
@@ -45,7 +45,7 @@ class Collector:
         return web.Response(content_type="application/x-protobuf")
 
     def metrics(self) -> list[dict[str, Any]]:
-        """Each export as name → metric."""
+        """Return each export as name → metric."""
         exports = []
         for body in self.bodies.get("/v1/metrics", []):
             [resource] = ExportMetricsServiceRequest.FromString(body).resource_metrics
@@ -62,7 +62,7 @@ class Collector:
         ]
 
     def tracked(self) -> list[list[tuple[str, dict[str, str], float, Any]]]:
-        """Each export to Azure Monitor as (metric, properties, value, count)."""
+        """Return each export to Azure Monitor as (metric, properties, value, count)."""
         return [
             [
                 (point["name"], item["data"]["baseData"]["properties"], point["value"], point.get("count"))

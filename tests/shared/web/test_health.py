@@ -25,7 +25,7 @@ DEPLOYED = {
 
 
 async def health(monkeypatch: pytest.MonkeyPatch, **settings: str) -> int:
-    """The status that `/health` answers in a process with these settings, before anything else was asked."""
+    """Return the status of `/health` in a process with these settings, as its first request."""
     bootstrap.use(None)
     for name, value in {**DEPLOYED, **settings}.items():
         monkeypatch.setenv(name, value)

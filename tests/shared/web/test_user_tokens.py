@@ -58,7 +58,7 @@ INVALID = (401, "invalid_user_token")
 
 
 def forged(header: dict[str, Any], claims: dict[str, Any], sign: bytes | None = None) -> str:
-    """A token put together by hand; signed with HMAC-SHA-256 when `sign` is its secret."""
+    """Return a token built by hand; signed with HMAC-SHA-256 when `sign` is its secret."""
 
     def part(value: bytes) -> str:
         return base64.urlsafe_b64encode(value).rstrip(b"=").decode()
