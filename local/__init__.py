@@ -1,1 +1,1 @@
-"""`python -m local`: hosts the function app on one machine, no Azure needed."""
+"""`python -m local`: runs the function app on one machine, without Azure."""

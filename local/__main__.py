@@ -1,5 +1,5 @@
-"""`python -m local [serve]` runs the app on one machine; `import` loads a tenant from files, and `backup`, `restore`,
-`first-key` and `rotate-signing-key` keep it going."""
+"""`python -m local [serve]` runs the app on one machine. Other commands: `import` loads a tenant from files; `backup`,
+`restore`, `first-key` and `rotate-signing-key` maintain the machine."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DEMO_USER = "5f" * 32
 
 
 def main() -> int:
-    """Exit code 0, or 2 with one sentence on what to do."""
+    """Run a command. Returns exit code 0, or 2 after a sentence that says what to do."""
     arguments = _parser().parse_args(_with_command(sys.argv[1:]))
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     try:
@@ -39,7 +39,7 @@ def main() -> int:
 
 
 def _with_command(arguments: list[str]) -> list[str]:
-    """Options without a command are those of `serve`."""
+    """Insert `serve` before options without a command."""
     first = arguments[0] if arguments else ""
     return ["serve", *arguments] if first.startswith("-") and first not in ("-h", "--help") else arguments
 

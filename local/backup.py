@@ -1,8 +1,8 @@
-"""Saves all of the state of one machine in one file, while the app runs, and puts it back.
+"""Backs up the whole state of one machine into one file, while the app runs, and restores it.
 
-The stores belong together: a message on the bus is about what a document says or does not say yet. So both files are
-copied as of one moment. Writers wait for as long as it takes to begin two reads, not for the copy. Blobs never
-change once they are written; those of that moment are copied.
+Bus and documents depend on each other: a message can be about a change that a document already has or still lacks. So
+both databases are copied as of one moment. Writers wait only for the start of two reads, not for the copy. Blobs never
+change after they are written; those that exist at that moment are copied.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from tqdm import tqdm
 from shared.settings import BadSetting, Settings
 
 VERSION = 1
-"""Of what a backup holds."""
+"""Version of the backup's format."""
 ABOUT, END = "backup.json", "end"
-"""The first and the last file: without the last one, the backup was cut off."""
+"""First and last file of a backup. Without the last one, the backup is truncated."""
 STORES = ("documents.db", "bus.db")
 FILES = ("secrets.json", "flags.json")
 BLOBS = "blobs"
@@ -38,7 +38,7 @@ _ASIDE = ".being-written"
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """Result of a backup. `secrets`: whether the secrets are in it; they are not where settings give them."""
+    """Result of a backup. `secrets`: whether it has the secrets; they are left out if the settings give them."""
 
     blobs: int
     size_bytes: int
@@ -46,8 +46,8 @@ class Saved:
 
 
 def save(settings: Settings, file: Path) -> Saved:
-    """Write a backup, readable by its owner only. Raises `BadSetting` where there is nothing to save, or it cannot be
-    written; a backup that fails leaves no file."""
+    """Write a backup, readable by its owner only. Raises `BadSetting` when there is no data, or when it cannot be
+    written. A failed backup leaves no file."""
     folder = _embedded(settings)
     if file.exists():
         raise BadSetting(f"{file} exists already. Choose another name.")
@@ -64,16 +64,16 @@ def save(settings: Settings, file: Path) -> Saved:
             for store in copied:
                 archive.add(store, store.name)
             for name in tqdm(blobs, unit=" blobs", disable=None):
-                with contextlib.suppress(FileNotFoundError):  # it was due, and is deleted since
+                with contextlib.suppress(FileNotFoundError):  # it has expired and was deleted in the meantime
                     archive.add(folder / BLOBS / name, f"{BLOBS}/{name}", recursive=False)
             _add(archive, END, b"")
     return Saved(len(blobs), file.stat().st_size, FILES[0] in plain)
 
 
 def restore(settings: Settings, file: Path) -> int:
-    """Put a backup into `DATA_FOLDER`, whole or not at all; the time it was made, in seconds since the epoch.
+    """Restore a backup into `DATA_FOLDER`, completely or not at all. Return its time in seconds since the epoch.
 
-    Raises `BadSetting` when there is data already, or the file is no backup of ours or damaged.
+    Raises `BadSetting` when the folder has data already, or the file is damaged or no backup of this program.
     """
     folder = _embedded(settings)
     if folder.exists() and any(folder.iterdir()):
@@ -106,7 +106,7 @@ def _embedded(settings: Settings) -> Path:
 
 @contextlib.contextmanager
 def _written(file: Path) -> Iterator[IO[bytes]]:
-    """A file that appears whole, once it is on the disk."""
+    """Write a file that appears under its name only when it is complete and flushed."""
     temporary = file.with_name(f".{file.name}.{os.getpid()}")
     try:
         with os.fdopen(os.open(temporary, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "wb") as output:
@@ -121,15 +121,15 @@ def _written(file: Path) -> Iterator[IO[bytes]]:
 
 
 def _as_of_one_moment(folder: Path, scratch: Path) -> tuple[list[Path], list[str], dict[str, bytes]]:
-    """Copies of the stores, the names of the blobs, and the small files, all of the same moment."""
+    """Copy the databases, blob names and small files of the same moment."""
     with contextlib.ExitStack() as open_files:
         locks = [open_files.enter_context(_opened(folder / name)) for name in STORES]
         readers = [open_files.enter_context(_opened(folder / name)) for name in STORES]
         for lock in locks:
-            lock.execute("BEGIN IMMEDIATE")  # nobody writes from here on
+            lock.execute("BEGIN IMMEDIATE")  # no other program can write from here on
         for reader in readers:
             reader.execute("BEGIN")
-            reader.execute("SELECT count(*) FROM sqlite_master").fetchone()  # this is what begins the read
+            reader.execute("SELECT count(*) FROM sqlite_master").fetchone()  # starts the read
         blobs = sorted(_blobs(folder / BLOBS))
         plain = {name: (folder / name).read_bytes() for name in FILES if (folder / name).exists()}
         for lock in locks:
@@ -167,7 +167,7 @@ def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
 
 
 def _extract(file: Path, folder: Path) -> int:
-    """When the backup was made. Takes out only what a backup has."""
+    """Extract only files that a backup has. Return the backup's time."""
     with tarfile.open(file, mode="r:gz") as archive:
         first = archive.next()
         content = archive.extractfile(first) if first is not None and first.name == ABOUT else None
@@ -185,8 +185,8 @@ def _extract(file: Path, folder: Path) -> int:
 
 
 def _take_out(archive: tarfile.TarFile, entry: tarfile.TarInfo, folder: Path) -> None:
-    """Write one file of a backup, with its time: blobs are deleted by their age. Raises `ValueError` for a name or a
-    kind that no backup of ours has."""
+    """Extract one file of a backup with its time, since blobs are deleted by age. Raises `ValueError` for a name or a
+    kind that no backup has."""
     name = PurePosixPath(entry.name)
     is_blob = name.parts[0] == BLOBS and not {"", ".", ".."} & set(entry.name.split("/"))
     content = archive.extractfile(entry) if entry.isfile() else None

@@ -1,11 +1,11 @@
-"""The door of the local host for uploads and media: what a storage account with a public endpoint is on Azure.
+"""Serves uploads and media of the local host by signed links, as a public storage account does on Azure.
 
     PUT …/_blobs/CONTAINER/NAME?exp&sig         stores the body as a new blob: 201, or 409 where there is one
     GET …/_blobs/CONTAINER/NAME?exp&type&sig    the blob, or a range of it, with the content type of the link
 
-It belongs to the host, not to the app: no byte passes a function. A body goes to a file aside as it comes, and becomes
-a blob when it is whole. Answers are never sniffed, and what is served can neither run a script nor load anything. Pages
-of any origin may ask, for the link alone is what counts, and it is sent without credentials.
+It is part of the host, not of the app: no byte goes through a function. A body is written to a temporary file, which
+becomes a blob when it is complete. Responses forbid content sniffing, scripts and loading of other files. Pages of any
+origin can call it, since only the link gives access, and no credentials are sent.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from shared.adapters.blobs.folder import FolderBlobs
 from shared.adapters.blobs.port import BlobsError
 
 MAX_BYTES = 128 * 1024 * 1024
-"""Longest body; the app refuses less, by its ticket."""
+"""Longest body. The app's own limits, in its tickets, are lower."""
 SILENCE_SECONDS = 15.0
-"""How long the next part of a body may take."""
+"""Longest wait for the next part of a body."""
 CHUNK_BYTES = 256 * 1024
 _OPEN = {"Access-Control-Allow-Origin": "*", "Cross-Origin-Resource-Policy": "cross-origin"}
 _PREFLIGHT = {
@@ -44,22 +44,22 @@ _SERVED = {
 
 
 class BlobDoor:
-    """Serves one folder of blobs to whoever has a link."""
+    """Serves one folder of blobs by signed links."""
 
     def __init__(self, blobs: FolderBlobs, links: DoorLinks, clock: Callable[[], float] = time.time) -> None:
         self._blobs, self._links, self._clock = blobs, links, clock
 
     def routes(self) -> list[web.RouteDef]:
-        """What it answers."""
+        """Return the routes of this server."""
         path = DOOR_PATH + "/{container}/{name:.+}"
         return [web.put(path, self.put), web.get(path, self.get), web.options(path, self.preflight)]
 
     async def preflight(self, request: web.Request) -> web.StreamResponse:
-        """Pages of any origin may use a link."""
+        """Answer a CORS preflight: pages of any origin can use a link."""
         return web.Response(status=204, headers=_PREFLIGHT)
 
     async def put(self, request: web.Request) -> web.StreamResponse:
-        """Take an upload."""
+        """Store an upload."""
         place = self._allowed(request)
         if place is None:
             return _refused(403)
@@ -82,7 +82,7 @@ class BlobDoor:
         return web.Response(status=201, headers=_OPEN) if stored else _refused(409)
 
     async def get(self, request: web.Request) -> web.StreamResponse:
-        """Serve a blob as the type that its link says."""
+        """Serve a blob, with the content type of its link."""
         place = self._allowed(request)
         if place is None:
             return _refused(403)
@@ -92,7 +92,7 @@ class BlobDoor:
         return web.FileResponse(path, headers={**_SERVED, "Content-Type": request.query["type"]})
 
     def _allowed(self, request: web.Request) -> tuple[str, str] | None:
-        """Container and name that the request's link is for, or None."""
+        """Return container and name of the request's link; None if the link is not valid."""
         container, name = request.match_info["container"], request.match_info["name"]
         method = "GET" if request.method == "HEAD" else request.method
         if not self._links.allows(method, container, name, request.query, self._clock()):
@@ -101,7 +101,7 @@ class BlobDoor:
 
 
 async def _received(request: web.Request, descriptor: int) -> bool:
-    """Whether the whole body is in the file, and on the disk."""
+    """Write a body to a file and flush it. Return whether the body was complete."""
     written = 0
     with os.fdopen(descriptor, "wb") as file:
         while True:

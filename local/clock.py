@@ -1,4 +1,4 @@
-"""The clock of message pump and timers: seconds since the epoch, and sleeping. Tests replace it by one they move."""
+"""Clock of message pump and timers: the time, and sleeping. Tests replace it by one that they control."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ class Clock(Protocol):
     """Clock of the host."""
 
     def now(self) -> float:
-        """Seconds since the epoch."""
+        """Return seconds since the epoch."""
         ...
 
     def elapsed(self) -> float:
-        """Seconds since some moment; never goes back, whatever is done to the time of day."""
+        """Return monotonic seconds since an arbitrary moment."""
         ...
 
     async def sleep(self, seconds: float) -> None:
@@ -26,7 +26,7 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The machine's clock."""
+    """Clock of the machine."""
 
     def now(self) -> float:
         return time.time()

@@ -1,6 +1,6 @@
-"""Demo data: three tenants, a few hundred videos with plausible titles, and a week of past views.
+"""Writes demo data: three tenants, a few hundred videos with plausible titles, and a week of past views.
 
-Everything is drawn from a fixed seed, so every machine sees the same demo.
+The random seed is fixed, so the demo is the same on every machine.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from shared.domain.records import Tenant, Video
 SDK_KEY = "secret-api-key"
 OPS_KEY = "secret-ops-key"
 CMS_KEY = "secret-cms-key"
-"""Opens the Studio for the first tenant."""
+"""Key for the Studio of the first tenant."""
 DAY = 86_400.0
 
 
 @dataclass(frozen=True)
 class Theme:
-    """A category: what its titles are made of, its tags and its usual rating."""
+    """A category: words for its titles, its tags and its usual rating."""
 
     name: str
     subjects: tuple[str, ...]
@@ -89,11 +89,11 @@ TENANTS: tuple[tuple[Tenant, int, str], ...] = (
     (Tenant("tenant_2", "R", count_anonymous_events=True), 200, "secret-api-key-2"),
     (Tenant("tenant_3", "G", count_anonymous_events=True, default_limit=10), 80, "secret-api-key-3"),
 )
-"""Configuration, how many videos, and the key of its app."""
+"""Configuration of each demo tenant, its number of videos, and its app's key."""
 
 
 async def seed_demo(app: App) -> bool:
-    """Write the demo unless its first tenant exists already. True when it was written."""
+    """Write the demo unless its first tenant exists. Return whether it was written."""
     if app.tenants.get(TENANTS[0][0].id) is not None:
         return False
     now = app.clock()
@@ -122,7 +122,7 @@ async def save_videos(app: App, tenant_id: str, videos: list[Video]) -> None:
 
 
 def demo_videos(count: int, now: float, draw: random.Random) -> list[Video]:
-    """Plausible videos: ids `vid_<category>_<n>`, a handful of creators a category, ages up to 60 days."""
+    """Return plausible videos: ids `vid_<category>_<n>`, a few creators per category, ages up to 60 days."""
     videos = []
     for at in range(count):
         theme = THEMES[at % len(THEMES)]
@@ -149,7 +149,7 @@ def demo_videos(count: int, now: float, draw: random.Random) -> list[Video]:
 
 
 def past_views(videos: list[Video], now: float, draw: random.Random) -> list[StatEvent]:
-    """A week of views: a few videos are liked by many, most by few."""
+    """Return a week of views: a few videos are liked by many users, most by few."""
     events: list[StatEvent] = []
     for video in videos:
         appeal = draw.betavariate(2, 3)

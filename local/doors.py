@@ -1,4 +1,4 @@
-"""The doors of the local host: one more server beside the app's, for what on Azure other services serve to phones."""
+"""Second HTTP server of the local host, for endpoints that other services have on Azure: media and live connections."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ BIND = "127.0.0.1"
 
 
 class Doors:
-    """Takes its port when it is made, so that the app can be told the address; listens once it is given its routes.
+    """Reserves its port when it is created, so that the app knows the address, and listens once it has its routes.
 
-    The port is `wanted`, or a free one where another program has that: nobody needs to know it beforehand.
+    The port is `wanted`, or a free one if that is taken: clients get the address from the app.
     """
 
     def __init__(self, wanted: int) -> None:
@@ -24,7 +24,7 @@ class Doors:
 
     @property
     def origin(self) -> str:
-        """Host and port, as a URL has them."""
+        """Host and port, as in a URL."""
         return f"{BIND}:{self.port}"
 
     async def start(self, routes: Iterable[web.RouteDef]) -> None:

@@ -1,5 +1,7 @@
-"""`python -m local export`: writes a tenant's videos and archived events as the JSON lines that `python -m evaluation`
-reads. Users are in it by the archive's pseudonyms."""
+"""`python -m local export`: writes a tenant's videos and archived events as JSON lines for `python -m evaluation`.
+
+Users appear by the archive's pseudonyms.
+"""
 
 from __future__ import annotations
 
@@ -26,16 +28,16 @@ VIDEOS_FILE, EVENTS_FILE = "videos.jsonl", "events.jsonl.gz"
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """How much was written, and the days (UTC) that the events are of, ascending."""
+    """Numbers of written videos and events, and the days (UTC) of the events, ascending."""
 
     videos: int
     events: int
     days: tuple[int, ...]
-    """As whole days since the epoch."""
+    """Whole days since the epoch."""
 
 
 def add_command(commands: Any) -> None:
-    """Add it to the subcommands of a parser."""
+    """Add the command to a parser's subcommands."""
     command = commands.add_parser("export", help="write a tenant's videos and events as files")
     command.add_argument("--tenant", required=True)
     command.add_argument("folder", type=Path, help="where to; it must be empty, or not be there yet")

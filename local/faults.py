@@ -1,10 +1,10 @@
 """Injects faults into the backends, to show what the app survives: `python -m local serve --faults FILE`.
 
-The file holds one JSON object and is read again before every call when it has changed, so faults come and go while the
-app runs. Without it there are no faults. Its fields:
+The file has one JSON object. It is read again before a call when it has changed, so faults can be set and removed while
+the app runs. Without the file there are no faults. Its fields:
 
-    store_down, bus_down, blobs_down   every call fails (the bus still delivers, so that consumers feel it too)
-    cut_writes, cut_publishes, cut_blobs   the share of writes that are done and then reported as failed
+    store_down, bus_down, blobs_down   every call fails (the bus still delivers, so consumers fail too)
+    cut_writes, cut_publishes, cut_blobs   share of writes that are done and then reported as failed
     slow_seconds   each call of the document store takes up to this much longer
 """
 
@@ -24,7 +24,7 @@ from shared.adapters.documents.port import Container, Document, DocumentStore, O
 
 
 class Faults:
-    """Faults in force, as the file says."""
+    """Current faults of the file."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -40,7 +40,7 @@ class Faults:
         except FileNotFoundError:
             self._fields = {}
         except orjson.JSONDecodeError:
-            pass  # it is being written: the next call reads it whole
+            pass  # it is being written: the next call reads it again
         return self._fields
 
     def down(self, name: str) -> bool:
@@ -48,17 +48,17 @@ class Faults:
         return self._current().get(name) is True
 
     def strikes(self, name: str) -> bool:
-        """Whether this one call is among the share that is cut off."""
+        """Whether this call is in the share that is reported as failed."""
         return random.random() < float(self._current().get(name, 0.0))
 
     async def slow(self) -> None:
-        """Wait as long as the store is slow."""
+        """Wait for the delay of a slow store."""
         if longest := self._current().get("slow_seconds", 0.0):
             await asyncio.sleep(random.uniform(0.0, longest))
 
 
 class _Around:
-    """Everything that is not spelled out goes to the inner part."""
+    """Passes other calls on to the inner part."""
 
     def __init__(self, inner: Any, faults: Faults) -> None:
         self._inner = inner
@@ -116,6 +116,6 @@ class _FaultyBlobs(_Around):
 
 
 def faulty(documents: DocumentStore, bus: Bus, blobs: Blobs, faults: Faults) -> tuple[DocumentStore, Bus, Blobs]:
-    """The three ports with the faults in front of them."""
+    """Wrap the three ports with the faults."""
     around: Any = (_FaultyDocuments(documents, faults), _FaultyBus(bus, faults), _FaultyBlobs(blobs, faults))
     return around  # type: ignore[no-any-return]

@@ -1,7 +1,7 @@
-"""The front door of one machine: `/`, a page that plays the demo's feed, with its files and clips.
+"""Serves the start page of the local host, `/`, which plays the demo's feed, with its files and clips.
 
-Only the local host has it. The page gets the demo's keys, which are public, and nothing without the demo. The switch
-is that of `python -m commands.switch_flag`.
+Only the local host has it. The page gets the demo's keys, which are public; without the demo it gets none. Its switch
+does the same as `python -m commands.switch_flag`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _STATE = Response("Whether the flag's own switch is on.", {"type": "object"})
 
 
 class FrontDoorApi:
-    """The page that a machine's address opens."""
+    """Endpoints of the start page."""
 
     def __init__(self, edge: Edge, app: App, demo: bool) -> None:
         self.edge = edge
@@ -48,14 +48,14 @@ class FrontDoorApi:
 
     @endpoint("GET", "", "The page that plays the demo's feed", tag="service", responses=_RESPONSES)
     async def open_front_door(self, request: func.HttpRequest) -> func.HttpResponse:
-        """The page."""
+        """Answer the page."""
         return self._file(PAGE, request)
 
     @endpoint(
         "GET", "front/{file}", "A file of that page", tag="service", responses=_RESPONSES, problems=("not_found",)
     )
     async def get_front_file(self, request: func.HttpRequest) -> func.HttpResponse:
-        """A file or a clip. Raises a 404 `Problem` for any other name, and for the keys where there is no demo."""
+        """Answer a file or a clip. Raises a 404 `Problem` for an unknown name, and for the keys without the demo."""
         return self._file(request.route_params["file"], request)
 
     @endpoint(
@@ -70,7 +70,7 @@ class FrontDoorApi:
         problems=("invalid_flag",),
     )
     async def get_switch(self, call: Call) -> func.HttpResponse:
-        """Whether a flag's own switch is on."""
+        """Answer whether a flag's own switch is on."""
         refuse_other_origins(call.headers)
         return self._state(_flag_of(call))
 
@@ -89,7 +89,7 @@ class FrontDoorApi:
         problems=("invalid_enable", "invalid_flag"),
     )
     async def set_switch(self, call: Call) -> func.HttpResponse:
-        """Switch, and let this process see it at once."""
+        """Switch a flag; this process applies it at once."""
         refuse_other_origins(call.headers)
         on = call.request.params.get("on")
         if on not in ("true", "false"):
@@ -108,7 +108,7 @@ class FrontDoorApi:
 
     @cached_property
     def _files(self) -> dict[str, bytes]:
-        """Every file by its name, read when the first is asked for."""
+        """Content of every file by name, read at the first request."""
         paths = [*FOLDER.iterdir(), *(FOLDER / "clips").iterdir(), SDK]
         files = {path.name: path.read_bytes() for path in paths if path.suffix in MEDIA_TYPES and path.is_file()}
         if self._demo:
@@ -119,7 +119,7 @@ class FrontDoorApi:
 
 
 def _flag_of(call: Call) -> str:
-    """The flag that is asked for. Raises a 400 `Problem` for one that does not exist."""
+    """Return the flag of a request. Raises a 400 `Problem` for an unknown one."""
     flag: str = call.request.params.get("flag", PERSONALIZED_FEED)
     if flag not in FLAGS:
         raise bad_request("invalid_flag", f"flag must be one of: {', '.join(FLAGS)}.")
@@ -127,7 +127,7 @@ def _flag_of(call: Call) -> str:
 
 
 def _demo(names: list[str]) -> dict[str, object]:
-    """What the page needs to play the demo: who there is, the demo's keys, the clips by category."""
+    """Return the data that the page needs to play the demo: its people, its keys, the clips by category."""
     clips: dict[str, list[str]] = {}
     for name in names:
         if name.endswith(".mp4"):

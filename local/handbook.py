@@ -1,4 +1,4 @@
-"""The pages of `docs/` in a browser: `/handbook`, which the front door links. Only the local host has it."""
+"""Serves the pages of `docs/` at `/handbook`, which the start page links. Only the local host has it."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ _MARKDOWN = MarkdownIt("commonmark", {"html": False}).enable(["table", "striketh
 
 
 class HandbookApi:
-    """Serves the documentation. All pages are made when the first is asked for."""
+    """Serves the documentation. All pages are made at the first request."""
 
     def __init__(self, edge: Edge) -> None:
         self.edge = edge
 
     @endpoint("GET", "handbook", "The documentation", tag="service", responses=_RESPONSES)
     async def open_handbook(self, request: func.HttpRequest) -> func.HttpResponse:
-        """The list of pages."""
+        """Answer the list of pages."""
         return page_file(self._files, INDEX, request)
 
     @endpoint("GET", "handbook/{file}", "A page of it", tag="service", responses=_RESPONSES, problems=("not_found",))
     async def get_page(self, request: func.HttpRequest) -> func.HttpResponse:
-        """A page or a picture. Raises a 404 `Problem` for any other name."""
+        """Answer a page or a picture. Raises a 404 `Problem` for an unknown name."""
         return page_file(self._files, request.route_params["file"], request)
 
     @cached_property
@@ -49,7 +49,7 @@ class HandbookApi:
 
 
 def files_of(docs: Path) -> dict[str, bytes]:
-    """Every page as HTML and every picture, by the name that `name_of` gives it, with the list of pages."""
+    """Return every page as HTML, every picture and the list of pages, by the names of `name_of`."""
     files, titles = {STYLE.name: STYLE.read_bytes()}, {}
     paths = {name_of(path.relative_to(docs.parent).as_posix()): path for path in sorted(docs.rglob("*"))}
     for name, path in paths.items():
@@ -68,7 +68,7 @@ def files_of(docs: Path) -> dict[str, bytes]:
 
 
 def name_of(path: str) -> str:
-    """The name of a file of `docs/` in the handbook, where all lie side by side.
+    """Return the name of a file of `docs/` in the handbook, which has no folders.
 
     >>> name_of("docs/decisions/README.md"), name_of("../images/studio.png")
     ('decisions.md', 'studio.png')
@@ -78,23 +78,23 @@ def name_of(path: str) -> str:
 
 
 def page(text: str, names: Container[str]) -> tuple[str, str]:
-    """Title and HTML of a page of Markdown, in a handbook with these names. HTML inside it is shown as text."""
+    """Convert a Markdown page to title and HTML, in a handbook with these names. HTML in it is shown as text."""
     tokens = _MARKDOWN.parse(text)
     for token in tokens:
-        if style := token.attrs.pop("style", None):  # the page's policy forbids styles that stand in it
+        if style := token.attrs.pop("style", None):  # the page's policy forbids inline styles
             token.attrSet("class", str(style).removeprefix("text-align:"))
         for inline in token.children or ():
             _lead_inside(inline, names)
     titles = [after.content for token, after in pairwise(tokens) if token.type == "heading_open"]
     title = titles[0].replace("`", "") if titles else "Documentation"
     body = _MARKDOWN.renderer.render(tokens, _MARKDOWN.options, {})
-    for wide in ("<pre>", "<table>"):  # may scroll sideways, so the keyboard must reach it
+    for wide in ("<pre>", "<table>"):  # can scroll sideways, so it must be reachable by keyboard
         body = body.replace(wide, f'{wide[:-1]} tabindex="0">')
     return title, _whole(title, body)
 
 
 def _lead_inside(token: Token, names: Container[str]) -> None:
-    """Let links and pictures lead to the handbook. A file of the repository that it does not have leads nowhere."""
+    """Point links and pictures to the handbook. Links to files that it does not have are removed."""
     for attribute in ("href", "src"):
         target = str(token.attrGet(attribute) or "")
         path, mark, anchor = target.partition("#")

@@ -22,16 +22,16 @@ from local.timers import Timer
 from local.triggers import MessagePump
 from shared.adapters.bus.port import LOCK_SECONDS, Bus
 
-MAX_BODY_BYTES = 100 * 1024 * 1024  # what the Functions host takes; the app itself refuses far less
+MAX_BODY_BYTES = 100 * 1024 * 1024  # limit of the Functions host; the app's own limits are much lower
 IDLE_POLL_SECONDS = 0.01
 
 
 class LocalHost:
     """Serves every function of an app: HTTP on a port, messages from the bus, timers by the clock.
 
-    Raises `UnsupportedFunction` or `HostJsonError` when built, so that nothing starts by half. `extra` functions are
-    served beside the app's. `lock_seconds` is how long the bus locks a message. `host_names` are answered beside those
-    of this machine; `patience` is what slow clients get. A host starts once.
+    Raises `UnsupportedFunction` or `HostJsonError` when built, before anything has started. `extra`: functions besides
+    the app's. `lock_seconds`: duration of a message's lock on the bus. `host_names`: allowed besides those of this
+    machine. `patience`: time limits for slow clients. A host can be started once.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class LocalHost:
         self._timers = {each.name: Timer(each, invoker, clock) for each in functions if each.kind == TIMER}
 
     async def start(self, bind: str = "127.0.0.1", port: int = 7071, *, reuse_port: bool = False) -> None:
-        """Listen, then let messages and timers flow. Port 0 takes a free one: see `port`.
+        """Listen, then start messages and timers. Port 0 selects a free one: see `port`.
 
         With `reuse_port` several processes can share the port; the kernel spreads connections over them. Raises
         `PortTaken`, or `CannotListen` for another reason, with what to do; nothing runs then.
@@ -80,7 +80,7 @@ class LocalHost:
             timer.start()
 
     async def stop(self, grace_seconds: float = 10.0) -> None:
-        """Accept nothing new, let what runs finish within the grace, then cancel it and abandon its messages.
+        """Accept nothing new, let running calls finish within the grace, then cancel them and abandon their messages.
 
         Safe to call twice.
         """
@@ -91,7 +91,7 @@ class LocalHost:
         )
 
     async def run_timer(self, function_name: str) -> None:
-        """Run a timer's function now, after a run that is under way. Raises what it raises, and `KeyError`."""
+        """Run a timer's function now, after a current run has ended. Raises its errors, and `KeyError`."""
         if function_name not in self._timers:
             raise KeyError(f"no timer function is called {function_name!r}")
         await self._timers[function_name].run()

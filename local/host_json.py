@@ -1,4 +1,4 @@
-"""Settings of the local host, read from host.json; what is absent has the default of the Functions host.
+"""Reads the local host's settings from host.json; a missing one has the default of the Functions host.
 
 {"functionTimeout": "00:10:00",
  "extensions": {"http": {"routePrefix": "", "maxConcurrentRequests": 100, "maxOutstandingRequests": 200},
@@ -18,13 +18,13 @@ _TIMESPAN = re.compile(r"(?:(\d+)\.)?(\d{1,2}):([0-5]?\d):([0-5]?\d(?:\.\d{1,7})
 
 
 class HostJsonError(ValueError):
-    """host.json has a value that the host cannot obey; the message names it and says what would be right."""
+    """host.json has an invalid value; the message names it and a valid one."""
 
 
 def parse_timespan(value: Any) -> float:
-    """Seconds of a .NET time span: `hh:mm:ss`, with optional `days.` in front and a fraction behind.
+    """Return the seconds of a .NET time span: `hh:mm:ss`, with optional `days.` in front and a fraction behind.
 
-    Raises ValueError. `24:00:00` is refused: .NET reads it as 24 days, which nobody means.
+    Raises ValueError. `24:00:00` is refused: .NET reads it as 24 days, which is never intended.
     """
     match = _TIMESPAN.fullmatch(value) if isinstance(value, str) else None
     if match is None:
@@ -43,7 +43,7 @@ class _Section(BaseModel):
 
 
 class HttpSettings(_Section):
-    """Limits of HTTP requests; None is no limit."""
+    """Limits of HTTP requests; None: no limit."""
 
     route_prefix: str = "api"
     max_concurrent_requests: PositiveInt | None = None
@@ -51,7 +51,7 @@ class HttpSettings(_Section):
 
 
 class ServiceBusSettings(_Section):
-    """How messages are delivered. The message pump always completes what succeeded."""
+    """Delivery of messages. The message pump always completes messages that succeeded."""
 
     auto_complete_messages: Literal[True] = True
     max_concurrent_calls: PositiveInt = 16
@@ -71,7 +71,7 @@ class HostSettings(_Section):
 
 
 def read_host_json(host_json: Mapping[str, Any]) -> HostSettings:
-    """The settings of a parsed host.json. Raises `HostJsonError`."""
+    """Read the settings of a parsed host.json. Raises `HostJsonError`."""
     try:
         return HostSettings.model_validate(host_json)
     except ValidationError as error:

@@ -1,12 +1,14 @@
-"""HTTP server of the local host: aiohttp's server, router and runner in front of the HTTP functions.
+"""Serves HTTP functions on the local host, with aiohttp's server, router and runner.
 
-A request reaches a function as the Functions host would pass it on: header names in lower case, repeated headers
-joined with a comma, repeated query parameters too (their names compared without regard to case), empty ones left
-out, the path percent-decoded except for %2F, the body as sent (never decompressed). HEAD is answered by GET. Paths are
-compared without regard to case and to one slash at their end.
+A function gets a request as the Functions host would pass it on:
 
-Only requests to a name of this machine are answered: a web page that points a name of its own at 127.0.0.1 (DNS
-rebinding) would otherwise read what is served here. Headers and bodies that do not come in time end the connection.
+- Header names are in lower case, and repeated headers are joined with a comma.
+- Repeated query parameters are joined too (names compared case-insensitively); empty ones are left out.
+- The path is percent-decoded except for %2F. Routes ignore case and one slash at the end.
+- The body is as sent, never decompressed. GET functions also answer HEAD.
+
+Only requests to a name of this machine are answered. Otherwise a web page could point its own name at 127.0.0.1 (DNS
+rebinding) and read responses. A connection ends when headers or body do not arrive in time.
 """
 
 from __future__ import annotations
@@ -38,16 +40,16 @@ log = logging.getLogger("local.host")
 SERVER = "local-functions-host"
 KEEP_ALIVE_SECONDS = 130.0
 LINGERING_SECONDS = 2.0
-"""How long the rest of a refused body is read, so that its sender sees the answer."""
+"""Time for which the rest of a refused body is read, so that its sender gets the response."""
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 BACKLOG = 1024
-MAX_LINE_BYTES = 64 * 1024  # of the request line and of each header: the app refuses far less, and says so better
+MAX_LINE_BYTES = 64 * 1024  # of the request line and of each header; the app has lower limits and clearer errors
 _CUT_OFF_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How many seconds a client has for the headers of a request once its first byte is due, and for the body."""
+    """Time limits of a client in seconds: for the headers of a request, and for its body."""
 
     header_seconds: float
     body_seconds: float
@@ -57,15 +59,15 @@ PATIENCE = Patience(10.0, 15.0)
 
 
 class CannotListen(Exception):
-    """The address cannot be listened on; the message says what to do."""
+    """Listening at the address failed; the message says what to do."""
 
 
 class PortTaken(CannotListen):
-    """Another program listens there already."""
+    """Another program uses the port."""
 
 
 class _Refused(Exception):
-    """The host itself answers with a problem."""
+    """Refusal by the host itself, answered as a problem."""
 
     def __init__(self, status: int, code: str, headers: Mapping[str, str] | None = None, detail: str = "") -> None:
         self.status, self.code, self.headers, self.detail = status, code, headers or {}, detail
@@ -106,7 +108,7 @@ class HttpServer:
                     self._router.add_route(each, pattern, partial(self._call, function, parameters))
 
     async def start(self, bind: str, port: int, reuse_port: bool) -> int:
-        """Listen; returns the port. Raises `PortTaken` or `CannotListen`."""
+        """Listen; return the port. Raises `PortTaken` or `CannotListen`."""
         loop = asyncio.get_running_loop()
         server = _Server(
             self._answer,  # type: ignore[arg-type]  # takes what the factory makes
@@ -131,7 +133,7 @@ class HttpServer:
         return site.port
 
     async def stop(self, grace_seconds: float) -> None:
-        """Accept nothing more, let what runs finish within the grace, cut the rest. Safe to call twice."""
+        """Accept nothing more, let running calls finish within the grace, cancel the rest. Safe to call twice."""
         runner, self._runner = self._runner, None
         if runner is None or runner.server is None:
             return
@@ -189,7 +191,7 @@ class HttpServer:
             return _problem(500, "internal", {}, self._invoker.failed(function, error))
 
     async def _body(self, request: web.Request, headers: Mapping[str, str]) -> bytes:
-        """The whole body. Raises `_Refused` when it is too large or does not come in time."""
+        """Read the whole body. Raises `_Refused` when it is too large or does not arrive in time."""
         if (request.content_length or 0) > self._max_body_bytes:
             raise _Refused(413, "too_large")
         arrived = request.content.is_eof()
@@ -211,7 +213,7 @@ class HttpServer:
 
 
 def _pattern(function: HostedFunction, prefix: str) -> tuple[str, dict[int, str]]:
-    """A route for aiohttp with its literals in lower case, and the names of its parameters by their position."""
+    """Return a route for aiohttp with lower-case literals, and the names of its parameters by position."""
     segments = [segment for segment in f"{prefix}/{function.trigger['route']}".split("/") if segment]
     if not all(re.fullmatch(r"\{\w+\}|[^{}]+", segment) for segment in segments):
         raise UnsupportedFunction(f"function {function.name}: a route has whole segments as parameters, such as {{id}}")
@@ -221,7 +223,7 @@ def _pattern(function: HostedFunction, prefix: str) -> tuple[str, dict[int, str]
 
 
 def _path(request: web.BaseRequest) -> str:
-    """Percent-decoded but for %2F, without dot segments, as Kestrel hands it on."""
+    """Return the path percent-decoded except for %2F, without dot segments, as Kestrel does."""
     path = request.raw_path.partition("?")[0]
     if path.isascii() and path.startswith("/") and "%" not in path and "/." not in path:
         return path
@@ -241,7 +243,7 @@ def _path(request: web.BaseRequest) -> str:
 
 
 def _normalized(request: web.Request) -> web.Request:
-    """The request with its path as routes are registered: in lower case, without a slash at its end."""
+    """Return the request with its path in lower case and without a slash at its end, as routes are registered."""
     path = _path(request).lower()
     path = path.removesuffix("/") or path
     return request if path == request.rel_url.path_safe else request.clone(rel_url=URL.build(path=path))
@@ -311,8 +313,8 @@ def _problem(
 
 
 class _Connection(RequestHandler):
-    """aiohttp's connection, closed when headers do not come in time; its own answers and log lines do not quote what
-    the client sent."""
+    """aiohttp's connection, closed when headers do not arrive in time. Its own responses and log lines never quote the
+    client."""
 
     __slots__ = ("_due", "_header_seconds")
 
@@ -328,7 +330,7 @@ class _Connection(RequestHandler):
     def data_received(self, data: bytes) -> None:
         known = self._request_count
         super().data_received(data)
-        if self._request_count != known:  # headers are whole; what comes next is a body or another request
+        if self._request_count != known:  # headers are complete; a body or another request follows
             if self._due is not None:
                 self._due.cancel()
                 self._due = None
@@ -367,9 +369,9 @@ class _Server(web.Server):
 
 
 def claim(port: int, bind: str = "127.0.0.1") -> None:
-    """See at once whether a port can be listened on. Raises `PortTaken` or `CannotListen`."""
+    """Check whether a port is free. Raises `PortTaken` or `CannotListen`."""
     if not 0 <= port <= 65_535:
-        return  # which the server says itself
+        return  # the server reports it itself
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

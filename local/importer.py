@@ -1,6 +1,6 @@
 """Loads a tenant from files: videos into the store, exposures as events through the public endpoint.
 
-Column names are mapped by `DEFAULT_COLUMNS`; `--columns field=column` names others. See `docs/import.md`.
+`DEFAULT_COLUMNS` maps fields to columns; `--columns field=column` names others. See `docs/import.md`.
 """
 
 from __future__ import annotations
@@ -46,12 +46,12 @@ IMPORT_KEY_NAME = "importer"
 BATCHES_AT_ONCE = 32
 ATTEMPTS = 8
 UNCATEGORIZED = "uncategorized"
-"""The category of a video that has none."""
+"""Category of a video without one."""
 MAX_SHOWN = 50
-"""Refused rows that are printed one by one."""
+"""Most refused rows that are printed."""
 _FALSE_WORDS = frozenset(("", "0", "0.0", "false", "f", "no", "n", "null", "none", "nan", "\\n"))
 REPLAY_SPAN_SECONDS = (MAX_AGE_DAYS - 0.25) * 86_400
-"""A longer log is squeezed into this much: the endpoint refuses older events."""
+"""A longer log is compressed to this span, because the endpoint refuses older events."""
 
 DEFAULT_COLUMNS = {
     # videos
@@ -69,11 +69,12 @@ DEFAULT_COLUMNS = {
     "share": "is_forward",
     "not_interested": "is_hate",
 }
-"""Field → column. A column that a file lacks is left out; `user`, `video` and `time_ms` an exposure must have."""
+"""Column by field. A missing column is left out, except `user`, `video` and `time_ms` of an exposure, which are
+required."""
 
 
 async def run_import(arguments: argparse.Namespace) -> None:
-    """The command: prints what was loaded, how long it took, and the rate. Raises `BadSetting` for a bad call."""
+    """Run the command. Prints numbers, time and rate of the import. Raises `BadSetting` for wrong arguments."""
     columns = read_columns(arguments.columns)
     if arguments.videos is None and arguments.exposures is None:
         raise BadSetting("Nothing to import: give --videos, --exposures or both.")
@@ -84,7 +85,7 @@ async def run_import(arguments: argparse.Namespace) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """What to load: the files, None for one that is not there, their columns, and the rating of videos without."""
+    """Files to load (None: not given), their columns, and the rating of videos without one."""
 
     videos: Path | None
     exposures: Path | None
@@ -93,9 +94,9 @@ class Files:
 
 
 async def load(url: str, app: App, tenant_id: str, key: str, files: Files) -> None:
-    """Load a tenant from files, with progress. `key` is one of its keys, for events. Raises `BadSetting`.
+    """Load a tenant from files and print progress. `key`: a key of the tenant, for events. Raises `BadSetting`.
 
-    A video is published when it was shown first: later, a replay of the log would find it not published yet.
+    A video's publication time is its first exposure; otherwise a replay of the log could find it not yet published.
     """
     shown = [] if files.exposures is None else read_rows(files.exposures)
     exposures = to_events(shown, files.columns, time.time())
@@ -110,7 +111,7 @@ async def load(url: str, app: App, tenant_id: str, key: str, files: Files) -> No
 
 
 def _first_shown(exposures: dict[Any, list[dict[str, Any]]]) -> dict[str, int]:
-    """Of each video, in milliseconds since the epoch."""
+    """Return the first exposure of each video, in milliseconds since the epoch."""
     first: dict[str, int] = {}
     for events in exposures.values():
         for event in events:
@@ -121,7 +122,7 @@ def _first_shown(exposures: dict[Any, list[dict[str, Any]]]) -> dict[str, int]:
 
 @asynccontextmanager
 async def _app(url: str | None) -> AsyncIterator[tuple[str, App]]:
-    """A running app (then only its stores are opened here), or one of our own on a free port."""
+    """Use a running app (only its stores are opened here), or start one on a free port."""
     if url is None:
         async with running(local_settings(), port=0, demo=False) as served:
             yield served.url, served.app
@@ -135,7 +136,8 @@ async def _app(url: str | None) -> AsyncIterator[tuple[str, App]]:
 
 
 async def make_tenant(app: App, tenant_id: str) -> str:
-    """Make the tenant unless it is there, and give the importer a key (scope `cms`: its events count in statistics)."""
+    """Create the tenant if it is missing, and return a key for the importer (scope `cms`: its events count in
+    statistics)."""
     if app.tenants.get(tenant_id) is None:
         await save_tenant(app.documents, Tenant(tenant_id, "PG", count_anonymous_events=True))
     key = secrets.token_urlsafe(32)
@@ -145,7 +147,7 @@ async def make_tenant(app: App, tenant_id: str) -> str:
 
 
 def read_columns(given: list[str]) -> dict[str, str]:
-    """Where each field is found. Raises `BadSetting`."""
+    """Return the column of each field. Raises `BadSetting`."""
     columns = dict(DEFAULT_COLUMNS)
     for pair in given:
         field, separator, column = pair.partition("=")
@@ -156,11 +158,11 @@ def read_columns(given: list[str]) -> dict[str, str]:
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of a file; {} for a line of JSON that cannot be read.
+    """Return the rows of a file; {} for an unreadable line of JSON.
 
-    Raises `BadSetting` for a file of another kind, or one that cannot be read.
+    Raises `BadSetting` for a file of another kind, or an unreadable one.
     """
-    import pyarrow as pa  # costs more to import than the rest of the local host
+    import pyarrow as pa  # takes longer to import than the rest of the local host
     import pyarrow.parquet
 
     if path.suffix not in (".parquet", ".jsonl"):
@@ -189,8 +191,8 @@ def _json_rows(content: bytes) -> list[dict[str, Any]]:
 def to_video(
     row: dict[str, Any], columns: dict[str, str], rating: str, first_shown: Mapping[str, int] | None = None
 ) -> Json:
-    """A row as the CMS imports it, which checks it: what cannot be read stays as it is. `first_shown`: when each
-    video was, in milliseconds since the epoch."""
+    """Convert a row to the CMS's import format. Unreadable values stay, for the CMS to refuse. `first_shown`: first
+    exposure by video, in milliseconds since the epoch."""
 
     def value(field: str) -> Any:
         found = row.get(columns[field])
@@ -215,9 +217,9 @@ def to_video(
 
 
 async def import_videos(app: App, tenant_id: str, videos: list[Json]) -> int:
-    """Write videos as the CMS's bulk import does; how many. Prints what it refuses, and why.
+    """Write videos with the CMS's bulk import; return how many. Prints refused rows with the reason.
 
-    Raises `BadSetting` when something else keeps changing the same videos.
+    Raises `BadSetting` when another program keeps changing the same videos.
     """
     if not videos:
         return 0
@@ -240,7 +242,7 @@ async def import_videos(app: App, tenant_id: str, videos: list[Json]) -> int:
 
 @dataclass(frozen=True, slots=True)
 class UserBatch:
-    """Up to 100 events of one user, in order of time, ready to send."""
+    """Up to 100 events of one user, ordered by time, ready to send."""
 
     user_hash: str
     body: bytes
@@ -248,7 +250,8 @@ class UserBatch:
 
 
 def to_events(rows: list[dict[str, Any]], columns: dict[str, str], now: float) -> dict[Any, list[dict[str, Any]]]:
-    """The log as events by user, in order of time, moved so that the newest is now, and squeezed if the log is long."""
+    """Convert the log to events by user, ordered by time. Times are shifted so that the newest is now; a long log is
+    compressed."""
     user, video, at = columns["user"], columns["video"], columns["time_ms"]
     for name in (user, video, at):
         if rows and not any(name in row for row in rows):
@@ -270,7 +273,7 @@ def to_events(rows: list[dict[str, Any]], columns: dict[str, str], now: float) -
 
 
 def to_batches(by_user: dict[Any, list[dict[str, Any]]], tenant_id: str) -> list[UserBatch]:
-    """The events as batches of at most 100."""
+    """Split the events into batches of up to 100."""
     batches = []
     for name, events in by_user.items():
         for start in range(0, len(events), MAX_EVENTS):
@@ -280,12 +283,12 @@ def to_batches(by_user: dict[Any, list[dict[str, Any]]], tenant_id: str) -> list
 
 
 def hash_user(tenant_id: str, user: Any) -> str:
-    """What an SDK would send as `X-User` for a user of the log."""
+    """Return the `X-User` that an SDK would send for a user of the log."""
     return hmac.digest(f"import {tenant_id}".encode(), str(user).encode(), hashlib.sha256).hex()
 
 
 def _events(row: dict[str, Any], columns: dict[str, str], video_id: str, when: int) -> Iterator[dict[str, Any]]:
-    """One exposure as events: shown, then watched or (nothing watched) skipped, then what else was done."""
+    """Convert an exposure to events: shown, then watched or (without watch time) skipped, then other actions."""
     watch_ms = number_in(row.get(columns["watch_ms"]))
     yield {"type": "impression", "videoId": video_id, "timestamp": when}
     if watch_ms:
@@ -298,7 +301,7 @@ def _events(row: dict[str, Any], columns: dict[str, str], video_id: str, when: i
 
 
 def _is_true(value: Any) -> bool:
-    """Whether a cell says yes; text says no in the words of databases."""
+    """Whether a cell is true; text is false in the spellings of databases."""
     return value.strip().lower() not in _FALSE_WORDS if isinstance(value, str) else bool(value)
 
 
@@ -314,7 +317,7 @@ async def replay(url: str, app: App, tenant_id: str, key: str, batches: list[Use
                 nonlocal rejected
                 for batch in queue:
                     refused = await _send(session, url, tenant_id, key, batch)
-                    rejected += refused  # after the await, or what others counted meanwhile would be lost
+                    rejected += refused  # after the await, so that concurrent counts are not lost
                     bar.update(batch.events)
 
             await asyncio.gather(*(send_all() for _ in range(BATCHES_AT_ONCE)))
@@ -337,7 +340,7 @@ class _TryAgain(Exception):
 
 
 async def _send(session: aiohttp.ClientSession, url: str, tenant_id: str, key: str, batch: UserBatch) -> int:
-    """Send one batch, again after 429 and 5xx with growing pauses; how many of its events were refused."""
+    """Send one batch, and repeat it after 429 and 5xx with growing pauses. Return the number of refused events."""
     headers = {
         "X-Tenant-Id": tenant_id,
         "X-Api-Key": key,

@@ -1,7 +1,7 @@
 """Calls the functions of a `FunctionApp` as the Python worker does.
 
-Values go through the SDK's own converters (`azure.functions.get_binding_registry()`), which get them in the shapes
-the Functions host sends, so a function sees here what it will see when deployed.
+The SDK's own converters (`azure.functions.get_binding_registry()`) decode the values, in the formats of the Functions
+host. So a function gets the same arguments as when deployed.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class FunctionTimeout(Exception):
 
 @dataclass(frozen=True, slots=True)
 class HostedFunction:
-    """One function of the app. `trigger` is its binding as the Functions host would read it."""
+    """One function of the app. `trigger`: its binding as the Functions host reads it."""
 
     name: str
     call: Callable[[Any], Awaitable[Any]]
@@ -53,9 +53,9 @@ class HostedFunction:
 
 
 def load_functions(app: func.FunctionApp) -> list[HostedFunction]:
-    """Every function of the app. Raises `UnsupportedFunction`.
+    """Return every function of the app. Raises `UnsupportedFunction`.
 
-    An app can be read any number of times in a process: the SDK's look for names used twice would remember the first.
+    Can be called repeatedly in a process: the SDK's check for duplicate names, which would fail then, is bypassed.
     """
     app.functions_bindings = {}
     return [_load(function) for function in app.get_functions()]
@@ -68,12 +68,12 @@ def _load(function: Any) -> HostedFunction:
     kind, parameter = trigger["type"], trigger["name"]
     if kind not in (HTTP, SERVICE_BUS, TIMER):
         raise UnsupportedFunction(f"function {name}: the local host does not know a {kind}")
-    if len(bindings) > (2 if kind == HTTP else 1):  # the answer to an HTTP request is a binding too
+    if len(bindings) > (2 if kind == HTTP else 1):  # the HTTP response is a binding too
         raise UnsupportedFunction(f"function {name}: the local host has no bindings but triggers")
     if not inspect.iscoroutinefunction(call) or list(inspect.signature(call).parameters) != [parameter]:
         raise UnsupportedFunction(f"function {name}: it must be `async def` with the one parameter {parameter}")
     annotation = get_type_hints(call).get(parameter, object)
-    # The worker decodes a parameter annotated `bytes` with its generic converter, which passes the body as it is.
+    # The worker decodes a parameter annotated `bytes` with its generic converter, which passes the body unchanged.
     takes_bytes = kind == SERVICE_BUS and annotation is bytes
     if not takes_bytes and not REGISTRY.get(kind).check_input_type_annotation(annotation):
         raise UnsupportedFunction(f"function {name}: a {kind} does not give its parameter the type {annotation}")
@@ -87,7 +87,7 @@ class Invoker:
         self._timeout_seconds = timeout_seconds
 
     async def call(self, function: HostedFunction, value: Any) -> Any:
-        """Return what the function returns for a decoded value. Raises what it raises, and `FunctionTimeout`."""
+        """Call a function with a decoded value and return its result. Raises its errors, and `FunctionTimeout`."""
         try:
             async with asyncio.timeout(self._timeout_seconds) as limit:
                 return await function.call(value)
@@ -97,12 +97,12 @@ class Invoker:
             raise
 
     async def trigger(self, function: HostedFunction, value: Any) -> None:
-        """Call a function without an output. Like the Python worker, refuses a result it could not pass on."""
+        """Call a function without an output. Refuses a result, as the Python worker does."""
         if await self.call(function, value) is not None:
             raise RuntimeError(f"function {function.name} has no output binding but returned a value")
 
     def failed(self, function: HostedFunction, error: BaseException) -> str:
-        """Log a failed call in one record. Returns the id that finds the record."""
+        """Log a failed call in one record. Return the id in the record."""
         error_id = secrets.token_hex(8)
         log.error("function %s failed, error id %s\n%s", function.name, error_id, traceback_without_values(error))
         return error_id
@@ -115,7 +115,7 @@ def http_request(
     method: str, url: str, headers: Mapping[str, str], query: Mapping[str, str], parameters: Mapping[str, str],
     body: bytes,
 ) -> func.HttpRequest:  # fmt: skip
-    """The request as the function sees it. Header names are lower case; nothing is repeated."""
+    """Make the request for a function. Header names are in lower case; nothing is repeated."""
     datum = Datum(
         {
             "method": Datum(method, "string"),
@@ -132,16 +132,16 @@ def http_request(
 
 
 def http_response(value: Any) -> tuple[int, dict[str, str], bytes]:
-    """Status, headers and body of a function's answer, as the worker would send it."""
+    """Return status, headers and body of a function's result, as the worker would send it."""
     answer = REGISTRY.get("http").encode(value, expected_type=None).value
     headers = {name: header.value for name, header in answer["headers"].items()}
     return int(answer["status_code"].value), headers, answer["body"].value
 
 
 def message_argument(function: HostedFunction, message: ReceivedMessage) -> bytes | func.ServiceBusMessage:
-    """The body alone for a parameter annotated `bytes`; else the message with the metadata the extension adds to it.
+    """Return the body for a parameter annotated `bytes`; else the message with the metadata of the extension.
 
-    Numbers and times travel as JSON, texts as strings, absent values not at all.
+    Metadata: numbers and times as JSON, texts as strings, absent values left out.
     """
     if function.takes_bytes:
         return message.body
@@ -163,7 +163,7 @@ def message_argument(function: HostedFunction, message: ReceivedMessage) -> byte
 
 
 def timer_request(past_due: bool, last: float | None, following: float, now: float) -> func.TimerRequest:
-    """A timer's tick; the times are in seconds since the epoch."""
+    """Make the argument of a timer function; times in seconds since the epoch."""
     status = {"Last": _iso(last or 0.0), "Next": _iso(following), "LastUpdated": _iso(now)}
     tick = {"Schedule": {"AdjustForDST": True}, "ScheduleStatus": status, "IsPastDue": past_due}
     datum = Datum(orjson.dumps(tick).decode(), "json")

@@ -1,9 +1,9 @@
-"""The live door of the local host: what Azure Web PubSub is in production, in one process.
+"""Serves live notifications over WebSockets on the local host, as Azure Web PubSub does in production.
 
     GET ws://…/_live?who=…&exp=…&sig=…    a WebSocket that only listens: each frame is one JSON object, as text
 
-The token is of this door alone, for one listener, for an hour; a user's token never stands in a URL. Frames say what
-happened, for they leave nobody's machine.
+The signature is valid for this server, one listener and an hour; a user's token is never in a URL. Frames have full
+content, because they do not leave the operators' network.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ PATH = "/_live"
 HEARTBEAT_SECONDS = 30.0
 SEND_SECONDS = 2.0
 MOST_OF_ONE = 20
-"""Connections of one listener; the oldest goes when there is one more."""
+"""Most connections of one listener; a further one closes the oldest."""
 MAX_FRAME_BYTES = 1_024
-"""What a client may send: nothing of it is read."""
+"""Largest frame of a client; its content is ignored."""
 
 
 class LiveDoor:
-    """`Live` for the app, and the WebSocket for its clients. `origin`: host and port, as a URL has them."""
+    """`Live` for the app, and the WebSocket for its clients. `origin`: host and port, as in a URL."""
 
     inside = True
 
@@ -42,11 +42,11 @@ class LiveDoor:
         self._sockets: defaultdict[str, list[web.WebSocketResponse]] = defaultdict(list)
 
     def routes(self) -> list[web.RouteDef]:
-        """What it answers."""
+        """Return the routes of this server."""
         return [web.get(PATH, self.listen)]
 
     def listening(self, who: str) -> int:
-        """How many connections somebody has."""
+        """Return the number of a listener's connections."""
         return len(self._sockets.get(who, ()))
 
     async def address(self, who: str, now: float) -> Address:
@@ -56,7 +56,7 @@ class LiveDoor:
         return Address(f"ws://{self._origin}{PATH}?{query}", float(expires_at))
 
     async def send(self, who: str, frames: Sequence[Frame]) -> None:
-        """See the port. A connection that takes nothing is closed."""
+        """See the port. A connection that does not read is closed."""
         for socket in list(self._sockets.get(who, ())):
             try:
                 async with asyncio.timeout(SEND_SECONDS):
@@ -71,7 +71,7 @@ class LiveDoor:
             await self._dropped(socket)
 
     async def listen(self, request: web.Request) -> web.StreamResponse:
-        """A client's connection, until either side ends it."""
+        """Serve a client's connection until either side closes it."""
         who, expiry = request.query.get("who", ""), request.query.get("exp", "")
         given = request.query.get("sig", "").encode()
         if not hmac.compare_digest(self._signature(who, expiry).encode(), given) or self._clock() >= int(expiry):

@@ -1,7 +1,7 @@
-"""`python -m local my-data`: from your own files to a feed, with what ranking learns from them and what that is worth.
+"""`python -m local my-data`: loads your own files, learns a ranking from them, evaluates it, and serves the feed.
 
 The steps are those of a tenant in production: videos by the import, events by the public endpoint, a night of learning.
-Then the log is replayed, and the app goes on serving.
+Then the log is replayed for the evaluation, and the app keeps serving.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from shared.adapters.tenant_directory import save_key
 from shared.settings import BadSetting
 
 LEAST_DAYS = 4
-"""A replay fits on the first days and is judged on the last ones."""
+"""Fewest days of a log for a replay, which trains on the first days and evaluates on the last ones."""
 CONTENT_TEAM = "content team"
 
 
 def add_command(commands: Any) -> None:
-    """Add it to the subcommands of a parser."""
+    """Add the command to a parser's subcommands."""
     command = commands.add_parser("my-data", help="load your own videos and log, learn from them, evaluate, serve")
     command.add_argument("--videos", type=Path, required=True, help="videos, .parquet or .jsonl")
     command.add_argument("--events", type=Path, required=True, help="exposures, .parquet or .jsonl")
@@ -52,7 +52,7 @@ async def _run(arguments: argparse.Namespace) -> None:
 
 @asynccontextmanager
 async def prepared(arguments: argparse.Namespace) -> AsyncIterator[tuple[Running, str]]:
-    """The app with the files' tenant, after all steps, and a key of its content team."""
+    """Run all steps. Yields the app with the files' tenant, and a key of its content team."""
     settings = local_settings()
     async with running(settings, port=arguments.port, demo=False) as served:
         app, tenant_id = served.app, arguments.tenant
@@ -75,7 +75,7 @@ async def prepared(arguments: argparse.Namespace) -> AsyncIterator[tuple[Running
 
 
 async def _learn(app: App, tenant_id: str) -> str:
-    """Learn from all that is there; how it ended, in words."""
+    """Learn from all data. Return the outcome in words."""
     tonight = datetime.fromtimestamp(app.clock(), UTC).date().isoformat()
     outcome = await app.learning.run(tenant_id, tonight)
     await app.table_builder.build(tenant_id)
@@ -83,7 +83,7 @@ async def _learn(app: App, tenant_id: str) -> str:
 
 
 async def _evaluate(found: Exported, folder: Path) -> None:
-    """Replay the last third of the days in a process of its own, so that serving is not held up."""
+    """Replay the last third of the days in its own process, so that it does not delay serving."""
     if len(found.days) < LEAST_DAYS:
         print(f"   left out: the log has {len(found.days)} days, and a replay needs {LEAST_DAYS}")
         return

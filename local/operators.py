@@ -1,6 +1,6 @@
-"""Endpoints of the local host beside the app: metrics, and timers run on request.
+"""Endpoints of the local host for operators: metrics, and running a timer on request.
 
-Both are for operators of this machine: they need the operators' key and answer no page of another origin.
+They need the operators' key and refuse pages of other origins.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class OperatorsApi:
         operator=True,
     )
     async def get_metrics(self, call: Call) -> func.HttpResponse:
-        """Every metric."""
+        """Answer every metric."""
         refuse_other_origins(call.headers)
         return HttpResponse(
             render_prometheus(self._telemetry).encode(),
@@ -54,7 +54,7 @@ class OperatorsApi:
         problems=("not_found",),
     )
     async def run_function(self, call: Call) -> func.HttpResponse:
-        """202 once the function has run."""
+        """Run a function, then answer 202."""
         refuse_other_origins(call.headers)
         try:
             await self._run_timer(call.request.route_params["name"])

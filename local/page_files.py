@@ -1,4 +1,4 @@
-"""Files of the pages that only the local host has, by name and held in memory."""
+"""Serves the in-memory files of the pages that only the local host has."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ HEADERS = {
 MEDIA_TYPES = {
     **TYPES, ".mp4": "video/mp4", ".jpg": "image/jpeg", ".gif": "image/gif", ".json": JSON, ".md": TYPES[".html"],
 }  # fmt: skip
-"""By suffix. A page keeps the name of the Markdown that it was made from."""
+"""Media type by suffix. A page made from Markdown keeps its name."""
 
 
 def page_file(files: Mapping[str, bytes], name: str, request: func.HttpRequest) -> func.HttpResponse:
-    """The file of that name, 304 when the client has it. Raises a 404 `Problem` when there is none."""
+    """Return the file of that name; 304 when the client has it. Raises a 404 `Problem` for an unknown name."""
     body = files.get(name)
     if body is None:
         raise Problem(404, "not_found", "There is no such file.")

@@ -1,6 +1,6 @@
-"""Daily purge of the local host: deletes expired documents, events in files from day 90 on, and abandoned uploads.
+"""Daily purge of the local host: deletes expired documents, archived events after 90 days, and abandoned uploads.
 
-In Azure the containers' time to live and lifecycle rules of the storage account do this.
+On Azure, the containers' time to live and the storage account's lifecycle rules do this.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from shared.adapters.documents.sqlite import SqliteStore
 
 
 async def purge_expired(app: App) -> tuple[int, int]:
-    """Remove what is past its time; how many documents and how many blobs went."""
+    """Delete expired documents and blobs. Return the number of each."""
     documents = 0
     purge = getattr(app.documents, SqliteStore.purge.__name__, None)
     while purge is not None and (gone := await purge()):

@@ -1,4 +1,4 @@
-"""Runs the whole app in this process: services from the settings, the demo's tenants, the host with every trigger."""
+"""Runs the whole app in this process: backends from the settings, the demo's tenants, the host with every trigger."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ LOCAL_DEFAULTS = {
     "SIGNALS_CACHE_SECONDS": "0.25",
     "LOG_FORMAT": "text",
 }
-"""On one machine looking again costs nothing, so what you change shows at once, and somebody reads the log."""
+"""Defaults on one machine: short refreshes, which cost nothing there, so changes show at once; a log for people."""
 PURGE_DAILY = "0 47 3 * * *"
 
 
@@ -67,7 +67,7 @@ class Running:
 
 
 def local_settings(environment: Mapping[str, str] | None = None) -> Settings:
-    """Settings of the local host. Raises `BadSetting`."""
+    """Return the settings of the local host. Raises `BadSetting`."""
     return Settings.from_environment({**LOCAL_DEFAULTS, **(os.environ if environment is None else environment)})
 
 
@@ -84,11 +84,11 @@ async def running(
     host_names: Sequence[str] = (),
     patience: Patience = PATIENCE,
 ) -> AsyncIterator[Running]:
-    """The app on 127.0.0.1, until the context ends. Raises `PortTaken` or `BadSetting` with what to do.
+    """Serve the app on 127.0.0.1 until the context ends. Raises `PortTaken` or `BadSetting` with what to do.
 
-    `lock_seconds` is how long the bus locks a message: a dead process's messages come again after that. `faults`
-    names a file of faults on demand (`local.faults`). `host_names` are answered beside those of this machine;
-    `patience` is what slow clients get.
+    `lock_seconds`: duration of a message's lock on the bus; after it, messages of a dead process are delivered again.
+    `faults`: a file of faults on demand (`local.faults`). `host_names`: allowed besides those of this machine.
+    `patience`: time limits for slow clients.
     """
     if demo and settings.document_store == "cosmos" and settings.cosmos_endpoint:
         raise BadSetting(
@@ -133,7 +133,7 @@ async def running(
 
 
 def _media(settings: Settings, doors: Doors) -> tuple[LinkedBlobs | None, list[web.RouteDef]]:
-    """A folder for media and the door to it; neither where media live elsewhere."""
+    """Return a folder for media and the routes that serve it; neither when media are stored on Azure."""
     if settings.blobs != "folder":
         return None, []
     links = DoorLinks(KeyRing(settings.signing_keys).for_purpose("media-links").current, f"http://{doors.origin}")
@@ -163,7 +163,8 @@ def _build(
 
 
 def _warn_without_flags(app: App) -> None:
-    """App Configuration begins empty, and a flag nobody defined is off: say what to do. A flags file is made."""
+    """Print what to do when App Configuration has no flags: it starts empty, so nothing is personalized. A flags file
+    is created automatically."""
     if app.settings.flags == "appconfig" and PERSONALIZED_FEED not in app.flags.state():
         log.warning(
             "no flag %s has been read from App Configuration, so every feed is a fallback: "
@@ -173,8 +174,8 @@ def _warn_without_flags(app: App) -> None:
 
 
 def _local_functions(app: App, run_timer: Callable[[str], Awaitable[None]], demo: bool) -> func.FunctionApp:
-    """Functions that only the local host has: its front door and handbook, those for operators, and the daily purge
-    that Azure's own expiry and lifecycle rules make needless there.
+    """Return the functions that only the local host has: start page, handbook, operators' endpoints, and the daily
+    purge, which expiry and lifecycle rules replace on Azure.
     """
     functions = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
 
@@ -205,7 +206,7 @@ def _local_functions(app: App, run_timer: Callable[[str], Awaitable[None]], demo
 
 
 def first_flags(path: Path) -> None:
-    """A flags file with the kill switch on, unless there is one: deploying or starting never resets a switch."""
+    """Create a flags file with personalization on, unless one exists: a start never resets a switch."""
     if path.exists():
         return
     flags = {"feature_management": {"feature_flags": [{"id": PERSONALIZED_FEED, "enabled": True}]}}

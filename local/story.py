@@ -1,4 +1,4 @@
-"""`python -m local.story` prints a batch of events of a user who watches fitness to the end and skips cooking."""
+"""`python -m local.story` prints a batch of events of a user who completes fitness videos and skips cooking videos."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import orjson
 
 
 def story_events(now: float) -> list[dict[str, Any]]:
-    """Six fitness views and four cooking skips in the last minutes, as the SDK would send them."""
+    """Return six fitness views and four cooking skips of the last minutes, as the SDK would send them."""
     rows: list[tuple[str, str, int | None]] = [("video_view", f"vid_fitness_{n}", 26_000) for n in range(2, 8)]
     rows += [("skip", f"vid_cooking_{n}", None) for n in range(2, 6)]
     return [

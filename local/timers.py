@@ -1,7 +1,7 @@
 """Timer triggers: runs each timer's function by its schedule in NCRONTAB (six fields, UTC).
 
-A timer never runs twice at once. Ticks missed while it ran are made up for by one run, marked past due. A failed run
-is logged and the next tick goes on. Nothing is remembered across restarts.
+A timer never runs twice at once. After ticks were missed during a run, one run follows, marked past due. A failed run
+is logged, and the next tick runs as usual. No state is kept across restarts.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from local.clock import Clock
 from local.invocation import HostedFunction, Invoker, UnsupportedFunction, timer_request
 
 PAST_DUE_SECONDS = 1.0
-LONGEST_SLEEP_SECONDS = 60.0  # then look at the clock again: it may have been set, or the machine may have slept
+LONGEST_SLEEP_SECONDS = 60.0  # then the clock is read again: it can have been set, or the machine can have slept
 
 
 def next_tick(schedule: str, after: float) -> float:
-    """The first time after `after` (seconds since the epoch). Raises ValueError for what is no NCRONTAB."""
+    """Return the first tick after `after` (seconds since the epoch). Raises ValueError for an invalid schedule."""
     if len(schedule.split()) != 6:
         raise ValueError(f"{schedule!r} is not NCRONTAB, which has six fields: second minute hour day month weekday")
     try:
@@ -48,11 +48,11 @@ class Timer:
         self._loop_task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin to tick."""
+        """Start the schedule."""
         self._loop_task = asyncio.create_task(self._tick(), name=f"timer {self.function.name}")
 
     async def run(self, past_due: bool = False) -> None:
-        """Run now, after a run that is under way. Raises what the function raises."""
+        """Run now, after a current run has ended. Raises the function's errors."""
         async with self._running:
             now = self._clock.now()
             request = timer_request(past_due, self._last, next_tick(self._schedule, now), now)
@@ -60,7 +60,7 @@ class Timer:
             await self._invoker.trigger(self.function, request)
 
     async def stop(self, grace_seconds: float) -> None:
-        """Begin no more runs. One under way can finish within the grace, then it is cancelled."""
+        """Start no more runs. A current one can finish within the grace, then it is cancelled."""
         task, self._loop_task = self._loop_task, None
         if task is None:
             return
@@ -89,7 +89,7 @@ class Timer:
             self._invoker.failed(self.function, error)
 
     async def _sleep_until(self, due: float) -> bool:
-        """False when the clock was set back meanwhile: then `due` may be far away, and the next tick is another."""
+        """Sleep until `due`. Return False when the clock was set back: the next tick must be computed again."""
         now = self._clock.now()
         while (left := due - now) > 0:
             await self._clock.sleep(min(left, LONGEST_SLEEP_SECONDS))

@@ -1,8 +1,8 @@
-"""Service Bus triggers: a pump per function receives messages of a subscription and calls the function.
+"""Service Bus triggers: a pump per function receives the messages of a subscription and calls the function.
 
-One message a call, at most `maxConcurrentCalls` at once. Success completes the message, an exception abandons it at
-once (its delivery count stays raised; the bus dead-letters it in the end), and while the function runs its lock is
-renewed, for at most `maxAutoLockRenewalDuration`.
+One message per call, up to `maxConcurrentCalls` at once. Success completes the message. An exception abandons it at
+once; the delivery counts, and after too many the bus dead-letters the message. While the function runs, the lock is
+renewed for up to `maxAutoLockRenewalDuration`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ ABANDON_SECONDS = 2.0
 
 
 def subscription_of(function: HostedFunction) -> str:
-    """The subscription a function listens to. Raises `UnsupportedFunction` for what would run differently in Azure."""
+    """Return a function's subscription. Raises `UnsupportedFunction` for bindings that would work differently on
+    Azure."""
     trigger, name = function.trigger, function.name
     subscription = str(trigger.get("subscriptionName"))
     if subscription not in SUBSCRIPTIONS:
@@ -62,7 +63,7 @@ def subscription_of(function: HostedFunction) -> str:
 
 @dataclass(slots=True, eq=False)
 class _Connection:
-    """An open receiver and how many of its messages are unsettled. A retired one is closed after the last of them."""
+    """An open receiver and the number of its unsettled messages. A retired one is closed after the last of them."""
 
     receiver: Receiver
     unsettled: int = 0
@@ -71,7 +72,7 @@ class _Connection:
 
 @dataclass(slots=True, eq=False)
 class _Delivery:
-    """An unsettled message. `locked_at` is when its lock was taken or last renewed."""
+    """An unsettled message. `locked_at`: when its lock was taken or last renewed."""
 
     message: ReceivedMessage
     connection: _Connection
@@ -81,7 +82,7 @@ class _Delivery:
 
 
 class MessagePump:
-    """Calls one function with the messages of its subscription. `lock_seconds` is how long the bus locks a message."""
+    """Calls one function with the messages of its subscription. `lock_seconds`: duration of a lock on the bus."""
 
     def __init__(
         self,
@@ -106,19 +107,19 @@ class MessagePump:
         self._connection: _Connection | None = None
 
     def start(self) -> None:
-        """Begin to receive."""
+        """Start to receive."""
         self._tasks = [
             asyncio.create_task(self._receive(), name=f"receive {self.subscription}"),
             asyncio.create_task(self._keep_locks(), name=f"renew {self.subscription}"),
         ]
 
     async def idle(self) -> bool:
-        """Whether nothing is unsettled and nothing waits (messages under lock count as waiting)."""
+        """Whether no message is unsettled or waiting (locked messages count as waiting)."""
         waiting, _ = await self._bus.depth(self.subscription)
         return waiting == 0 and not self._deliveries
 
     async def stop(self, grace_seconds: float) -> None:
-        """Receive no more, let calls finish within the grace, cancel the rest and abandon their messages."""
+        """Stop receiving, let calls finish within the grace, cancel the rest and abandon their messages."""
         if not self._tasks:
             return
         receiving, renewing = self._tasks
@@ -163,7 +164,7 @@ class MessagePump:
                 self._begin(message, connection)
 
     async def _next_messages(self, receiver: Receiver, limit: int) -> list[ReceivedMessage]:
-        """Wait for messages. When cancelled, abandon what arrives in spite of that."""
+        """Wait for messages. When cancelled, abandon messages that still arrive."""
         arriving = asyncio.ensure_future(receiver.receive(limit, WAIT_SECONDS))
         try:
             return await asyncio.shield(arriving)
@@ -216,7 +217,7 @@ class MessagePump:
             await self._close_if_done(delivery.connection)
 
     async def _complete(self, delivery: _Delivery) -> None:
-        """Without success the message comes again once its lock has run out, as it may on Azure."""
+        """Complete a message. If that fails, it is delivered again after its lock has expired, as on Azure."""
         for attempt in range(1, SETTLE_ATTEMPTS + 1):
             try:
                 await delivery.connection.receiver.complete([delivery.message])
@@ -229,7 +230,7 @@ class MessagePump:
         log.warning("%s: a message could not be completed and will come again", self.function.name)
 
     async def _abandon(self, delivery: _Delivery) -> None:
-        """Let the message come again. When this fails too, its lock runs out by itself."""
+        """Abandon a message for redelivery. If that fails, its lock expires."""
         with contextlib.suppress(Exception):
             async with asyncio.timeout(ABANDON_SECONDS):
                 await delivery.connection.receiver.abandon(delivery.message)
@@ -237,7 +238,7 @@ class MessagePump:
     # ---- locks
 
     async def _keep_locks(self) -> None:
-        """Renew each lock when half of it is over. Looking twice as often leaves time for a second attempt."""
+        """Renew each lock at half of its duration. Checks run twice as often, so a second attempt is possible."""
         while True:
             await self._clock.sleep(self._lock_seconds / 4)
             now = self._clock.elapsed()

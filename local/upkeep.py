@@ -1,4 +1,4 @@
-"""`python -m local backup|restore|first-key|rotate-signing-key`: what keeps one machine going."""
+"""`python -m local backup|restore|first-key|rotate-signing-key`: commands that maintain one machine."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FIRST = "first"
 
 
 def add_commands(commands: Any) -> None:
-    """Add them to the subcommands of a parser."""
+    """Add the commands to a parser's subcommands."""
     saving = commands.add_parser("backup", help="save all state in one file, while the app runs")
     saving.add_argument("file", type=Path, help="where to; it must not be there yet")
     saving.set_defaults(run=_save)

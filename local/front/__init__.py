@@ -1,1 +1,1 @@
-"""The front door of one machine: a page that plays a feed, its clips, and the program that draws them."""
+"""Start page of one machine, which plays a feed; its clips, and the program that draws them."""

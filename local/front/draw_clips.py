@@ -84,7 +84,7 @@ STYLES: dict[str, tuple[Color, Color, Color, Shapes, int]] = {
     "science": ((15, 140, 110), (5, 60, 70), (205, 255, 235), _orbits, 3),
     "nightlife": ((50, 45, 80), (10, 10, 25), (255, 90, 190), _lights, 3),
 }
-"""Category → the colors at top and bottom, that of the shapes, how these move, and how many clips there are."""
+"""By category: colors at top and bottom, color and movement of the shapes, number of clips."""
 
 
 def main(encoder: str, folder: Path) -> None:
@@ -103,7 +103,7 @@ def main(encoder: str, folder: Path) -> None:
 
 
 def frame(category: str, kind: int, at: float) -> Image.Image:
-    """The picture at a part of the clip, 0 to 1, after which it begins anew without a jump."""
+    """Draw the frame at a position of the clip from 0 to 1. The clip repeats without a jump."""
     top, bottom, color, shapes, _ = STYLES[category]
     image = Image.fromarray(_gradient(top, bottom))
     shapes(ImageDraw.Draw(image), at, kind, color)

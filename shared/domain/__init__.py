@@ -1,1 +1,1 @@
-"""Plain records and formats: what documents, events, keys and ids look like. No I/O."""
+"""Plain records and formats of documents, events, keys and ids. No I/O."""

@@ -1,4 +1,4 @@
-"""Age bands such as `13-17` and `65+`: read into whole years, compared by overlap."""
+"""Reads age bands such as `13-17` and `65+` into whole years, and compares them by overlap."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import re
 from typing import NamedTuple
 
 MAX_CHARS = 16
-"""Longer texts are no age bands."""
+"""A longer text is not an age band."""
 LAST_YEAR = 999
 
 _BAND = re.compile(r"([0-9]{1,3}) ?(?:[-–—_] ?([0-9]{1,3})|(\+)|( ))? ?")
 
 
 class AgeBand(NamedTuple):
-    """Ages from `low` to `high`, both included; a band without an end goes on to `LAST_YEAR`."""
+    """Ages from `low` to `high`, both included. An open band ends at `LAST_YEAR`."""
 
     low: int
     high: int
 
     def overlaps(self, other: AgeBand) -> bool:
-        """Whether somebody can be in both."""
+        """Whether the bands have an age in common."""
         return self.low <= other.high and other.low <= self.high
 
     def __str__(self) -> str:
@@ -27,15 +27,15 @@ class AgeBand(NamedTuple):
 
 
 EVERY_AGE = AgeBand(0, LAST_YEAR)
-"""Stands for a band that cannot be read: whatever is meant for some age is meant for it too."""
+"""For an unreadable band: it overlaps every band, so every rule about an age applies."""
 NO_AGE = AgeBand(-1, -1)
 """Overlaps no band."""
 
 
 def read_age_band(text: str) -> AgeBand | None:
-    """Read `13-17`, `65+` or a single age, with any dash; None when that cannot be done.
+    """Read `13-17`, `65+` or a single age, with any dash; None for other text.
 
-    `65 ` is `65+` whose plus nobody escaped: in a query it means a space.
+    `65 ` is read as `65+`: an unescaped plus in a query means a space.
     """
     found = _BAND.fullmatch(text.replace("%2B", "+").replace("%2b", "+").lstrip()) if len(text) <= MAX_CHARS else None
     if found is None:
@@ -47,5 +47,5 @@ def read_age_band(text: str) -> AgeBand | None:
 
 
 def bands_named(texts: tuple[str, ...]) -> frozenset[AgeBand]:
-    """Stored age bands; one that cannot be read overlaps none, so that a list never becomes empty by it."""
+    """Read stored age bands. An unreadable one becomes `NO_AGE`, so that the list does not become empty."""
     return frozenset(read_age_band(text) or NO_AGE for text in texts)

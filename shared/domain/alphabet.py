@@ -1,7 +1,7 @@
-"""Bytes as text for what we make up and clients send back: receipts, cursors and ids.
+"""Encodes bytes as text for receipts, cursors and ids, which clients send back.
 
-Letters, digits, `.` and `_` alone: base64url with `.` for its `-`. Firewalls that look for SQL refuse some base64url
-texts because of `--`, which starts a comment there. No padding, and one text per value.
+The alphabet is letters, digits, `.` and `_`: base64url with `.` in place of `-`. Web firewalls refuse some base64url
+texts because `--` starts a comment in SQL. No padding; one text per value.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from shared.domain import base64url
 
 
 def to_text(raw: bytes) -> str:
-    """The text of some bytes: letters, digits, `.` and `_`."""
+    """Encode bytes as letters, digits, `.` and `_`."""
     return base64url.to_text(raw).replace("-", ".")
 
 
 def from_text(text: str) -> bytes:
-    """The inverse of `to_text`, which reads base64url as well: what was made before says `-`.
+    """Decode a text of `to_text`, or base64url (with `-`), which earlier releases wrote.
 
     Raises `ValueError` for any other text, and for one that mixes both.
     """

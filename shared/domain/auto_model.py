@@ -1,7 +1,7 @@
-"""The document that names which learned models a tenant is served, beside its configuration.
+"""Document `auto-model`: names the learned models that a tenant is served.
 
-The nightly job decides and writes it (`learning/`), the feed serves by it, and the holdout may take back what it
-serves. The weights stand in the model versions that it names, which never change.
+The nightly job (`learning/`) writes it, and the feed serves by it. A model whose users watch less than the holdout is
+withdrawn. The weights are in the model versions that it names, which never change.
 """
 
 from __future__ import annotations
@@ -13,24 +13,24 @@ from typing import Any
 
 AUTO_MODEL_ID = "auto-model"
 LEARNED_PREFIX = "auto-"
-"""How the names of versions begin that a night learned: nobody else may give such a name."""
+"""Prefix of the names of learned model versions. No other version can have such a name."""
 MAX_TAKEN_BACK = 20
-"""Versions that were taken back, newest first; older ones are in the audit."""
+"""Limit of withdrawn versions in the document, newest first; older ones are in the audit."""
 MAX_HOLDOUT_DAYS = 28
 REST_NIGHTS = 14
-"""Nights after a model was taken back on which none is promoted: the holdout has the last word over any replay."""
+"""Nights without a promotion after a model was withdrawn: the holdout's result outweighs any replay."""
 
 
 @dataclass(frozen=True, slots=True)
 class AutoModel:
-    """`night`: the UTC date of the newest day that was judged.
+    """Learned models of a tenant, and how they were chosen.
 
-    `popularity`: the version whose fitted popularity the popular feed and the holdout are served; None: the shipped
-    popularity. `personal`: the version that the others are served; None: popularity, because nothing better is shown.
-    `suggested`: what the gate would serve, for a tenant that decides itself. `why`: the gate's reason, for people.
-    `report`: the night's figures (`learning.learner.Night.report`). `taken_back`: versions that lost to the holdout;
-    `taken_back_on`: the night of the newest of these. `holdout_days`: what the holdout and the others watched, a UTC
-    day each, newest last (`learning/take_back.py`).
+    `night`: UTC date of the newest evaluated day. `popularity`: version whose fitted popularity the popular feed and
+    the holdout get; None: the shipped popularity. `personal`: version that the other users get; None: popularity, as
+    none proved better. `suggested`: version that the gate would promote, for a tenant that decides itself. `why`: the
+    gate's reason, for people. `report`: the night's figures (`learning.learner.Night.report`). `taken_back`: versions
+    that lost to the holdout; `taken_back_on`: the night of the newest of these. `holdout_days`: watch figures of the
+    holdout and of the others, one entry for each UTC day, newest last (`learning/take_back.py`).
     """
 
     night: str
@@ -44,7 +44,7 @@ class AutoModel:
     holdout_days: tuple[Mapping[str, Any], ...] = ()
 
     def rests(self, night: str) -> bool:
-        """Whether a model was taken back so lately that none may be promoted this night (a UTC date)."""
+        """Whether no model can be promoted this night (a UTC date), because one was withdrawn recently."""
         taken, this = _date(self.taken_back_on), _date(night)
         return taken is not None and this is not None and 0 <= (this - taken).days < REST_NIGHTS
 
@@ -66,7 +66,7 @@ class AutoModel:
 
     @classmethod
     def from_document(cls, body: Mapping[str, Any]) -> AutoModel | None:
-        """Read a stored document leniently; None when it names no night: then the shipped models are served."""
+        """Read a stored document leniently. None when it names no night; then the shipped models are served."""
         night = body.get("night")
         if not isinstance(night, str) or not night:
             return None

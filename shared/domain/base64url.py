@@ -1,4 +1,4 @@
-"""Bytes as text that a URL carries unchanged: base64url without padding (RFC 4648, section 5), one text per value."""
+"""Encodes bytes as base64url without padding (RFC 4648, section 5), one text per value."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 
 
 def to_text(raw: bytes) -> str:
-    """The text of some bytes."""
+    """Encode bytes as base64url."""
     return b2a_base64(raw, newline=False).translate(_URL_SAFE, b"=").decode()
 
 
 def from_text(text: str) -> bytes:
-    """The inverse of `to_text`. Raises `ValueError` for any other text.
+    """Decode a text of `to_text`. Raises `ValueError` for any other text.
 
-    The standard library drops characters it does not know and ignores left-over bits, so that many texts would mean
-    the same bytes; here only the one that `to_text` makes does.
+    The standard library drops unknown characters and ignores left-over bits, so many texts give the same bytes. Here
+    only the text of `to_text` does.
     """
     raw = base64.urlsafe_b64decode(text.encode("ascii") + b"=" * (-len(text) % 4))
     if to_text(raw) != text:

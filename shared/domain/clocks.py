@@ -1,4 +1,4 @@
-"""The time that has passed. The time of day (`time.time`) says when; somebody may set it, so no age may rest on it."""
+"""Monotonic clock for ages and time-outs. The time of day (`time.time`) can be set, so no age must use it."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ _SLEEPING_TOO = getattr(time, "CLOCK_BOOTTIME", None)
 
 
 def elapsed_seconds() -> float:
-    """Seconds since some moment of the past. Never goes back; on Linux also counts while the machine sleeps."""
+    """Return seconds since an arbitrary moment. Never goes back; on Linux it also counts while the machine sleeps."""
     return time.monotonic() if _SLEEPING_TOO is None else time.clock_gettime(_SLEEPING_TOO)

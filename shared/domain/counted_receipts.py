@@ -1,12 +1,12 @@
 """Records which (position, event type) pairs of a user's newest receipts the statistics counted. Pure.
 
-Each pair of a receipt counts once. At most `MAX_RECEIPTS` are kept, the newest by the time they were served, and none
-that was served more than `SPAN_SECONDS` before the newest: no event can quote that one any more. `oldest` remembers
-the newest that was dropped, so that what is no longer kept is never counted a second time; in return, a receipt not
-newer than that counts no more unless it is kept. Below the caps the order of adding makes no difference.
+Each pair of a receipt counts once. At most `MAX_RECEIPTS` are kept, the newest by serving time, and none that was
+served more than `SPAN_SECONDS` before the newest: no event can quote those any more. `oldest` is the serving time of
+the newest dropped receipt. A receipt that is not newer than `oldest` and not kept never counts, so that nothing counts
+twice. Below the caps, the order of adding makes no difference.
 
-A receipt that does not know its page (version 1) has the videos that were quoted with it for a page, by fingerprints of
-16 bits. `MAX_LEARNED` bounds these in all receipts together, and `FULL_TYPES` what was counted: beyond either the
+A receipt of version 1 does not know its page. Its page consists of the videos quoted with it, by fingerprints of 16
+bits. `MAX_LEARNED` limits these in all receipts together, and `FULL_TYPES` the counted pairs; above either limit the
 oldest receipts are dropped too.
 """
 
@@ -18,23 +18,23 @@ from dataclasses import dataclass, replace
 
 MAX_RECEIPTS = 32
 SPAN_SECONDS = 25 * 3_600
-"""A receipt is valid for 24 hours; the hour more covers clocks that differ."""
+"""A receipt is valid for 24 hours; one more hour covers differences of clocks."""
 POSITIONS, TYPES = 64, 16
 MAX_LEARNED = 240
 FULL_TYPES = 9
-"""Types that can have counted of every video of a page of 50, in all of the receipts. Few apps send so many."""
+"""Event types that can be counted for every video of pages of 50, in all receipts. Few apps send so many."""
 
 _HEADER = struct.Struct("<BII")
 _RECEIPT = struct.Struct("<IIHBB")
 _NAME, _REST = struct.Struct("<II"), struct.Struct("<HBB")
 """The two halves of `_RECEIPT`."""
 _VIDEOS = _REST.size - 1
-"""Where the rest of a receipt says how many videos it has for a page."""
+"""Offset in the rest of a receipt: the number of videos of its page."""
 _MASKS = struct.Struct(f"<{TYPES}Q")
 _MASK_BYTES = POSITIONS // 8
 _LEARNED_BITS = 0xFFFF
 _MAX_REST = MAX_RECEIPTS * (_REST.size + FULL_TYPES * 7) + MAX_LEARNED * 2
-"""Of all receipts together: 7 bytes of bits are 50 videos."""
+"""Bytes of all receipts together; 7 bytes have the bits of 50 videos."""
 MAX_BYTES = _HEADER.size + MAX_RECEIPTS * _NAME.size + _MAX_REST
 
 
@@ -42,8 +42,8 @@ MAX_BYTES = _HEADER.size + MAX_RECEIPTS * _NAME.size + _MAX_REST
 class CountedReceipt:
     """One receipt: `served_at` in whole seconds since the epoch, `key` a fingerprint of 32 bits.
 
-    `pairs` has a bit for each pair counted, numbered as `pair` says. `page`: the videos of a receipt that does not know
-    its page, 16 bits of a fingerprint each, in the order they were quoted.
+    `pairs`: a bit for each counted pair, at the position of `pair`. `page`: for a receipt that does not know its page,
+    16 bits of a fingerprint for each quoted video, in order of quotation.
     """
 
     served_at: int
@@ -52,7 +52,8 @@ class CountedReceipt:
     page: tuple[int, ...] = ()
 
     def with_video(self, video: int, most: int) -> tuple[CountedReceipt, int | None]:
-        """This with a video (by fingerprint) on its page, and its position; None when the page has `most` others."""
+        """Return the receipt with a video (by fingerprint) on its page, and the video's position. The position is None
+        when the page already has `most` other videos."""
         mark = video & _LEARNED_BITS
         if mark in self.page:
             return self, self.page.index(mark)
@@ -62,14 +63,14 @@ class CountedReceipt:
 
 
 _Row = tuple[int, int, bytes]
-"""A receipt as it is stored: when it was served, its key, and the rest in bytes."""
+"""A stored receipt: serving time, key, and the rest as bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class CountedReceipts:
-    """The receipts of one user, newest first. `oldest`: the newest time served that is no longer kept, in seconds.
+    """Receipts of one user, newest first. `oldest`: serving time of the newest dropped receipt, in seconds.
 
-    They stay as stored until somebody asks for one: a batch quotes one or two of them, and the others are only kept.
+    A receipt is decoded when it is needed: a batch quotes one or two of them.
     """
 
     rows: tuple[_Row, ...] = ()
@@ -77,7 +78,7 @@ class CountedReceipts:
 
     @classmethod
     def of(cls, receipts: Iterable[CountedReceipt], oldest: int = 0) -> CountedReceipts:
-        """These receipts, the newest first."""
+        """Create from receipts in any order."""
         return cls(tuple(_row(each) for each in receipts), oldest)
 
     @property
@@ -85,14 +86,14 @@ class CountedReceipts:
         return tuple(_receipt(row) for row in self.rows)
 
     def is_counted(self, key: int, served_at: int, position: int, type_code: int) -> bool:
-        """Whether a pair may not count (again): it was counted, or its receipt is too old to tell."""
+        """Whether a pair must not count: it was counted, or its receipt is too old to tell."""
         found = self.find(key, served_at)
         return found is None or bool(found.pairs >> pair(position, type_code) & 1)
 
     def with_counted(self, key: int, served_at: int, pairs: Iterable[tuple[int, int]]) -> CountedReceipts:
-        """These with (position, type code) pairs of one receipt added.
+        """Return a copy with (position, type code) pairs of one receipt added.
 
-        A receipt too old to be kept changes nothing: ask `is_counted` before.
+        A receipt that is too old to be kept changes nothing; call `is_counted` before.
         """
         added = 0
         for position, type_code in pairs:
@@ -103,14 +104,14 @@ class CountedReceipts:
         return self.with_receipt(replace(found, pairs=found.pairs | added))
 
     def find(self, key: int, served_at: int) -> CountedReceipt | None:
-        """Counted pairs of a receipt; one without pairs for a new one, None for one too old to tell."""
+        """Return a receipt with its counted pairs; without pairs for a new one, None for one too old to tell."""
         for row in self.rows:
             if row[1] == key and row[0] == served_at:
                 return _receipt(row)
         return CountedReceipt(served_at, key) if served_at > self.oldest else None
 
     def with_receipt(self, receipt: CountedReceipt) -> CountedReceipts:
-        """These with a receipt that `find` gave and whose pairs were added to since."""
+        """Return a copy with an updated receipt of `find`."""
         changed = _row(receipt)
         if changed in self.rows:
             return self
@@ -120,24 +121,24 @@ class CountedReceipts:
         return _newest([*others, changed], self.oldest)
 
     def closed_until(self, served_at: int) -> CountedReceipts:
-        """These with everything served until a time closed: it counts no more.
+        """Return a copy in which nothing served until `served_at` counts any more.
 
-        For a user whose record was lost or erased, so that nothing counts a second time.
+        For a user whose record was lost or erased, so that nothing counts twice.
         """
         kept = [row for row in self.rows if row[0] > served_at]
         return _newest(kept, max(self.oldest, served_at))
 
     def until(self, latest: int) -> CountedReceipts:
-        """These without what lies after a time, which only a clock that ran ahead can have written."""
+        """Return a copy without receipts after `latest`, which only a wrong clock can have written."""
         if max(self.oldest, self.rows[0][0] if self.rows else 0) <= latest:
             return self
         return CountedReceipts(tuple(row for row in self.rows if row[0] <= latest), min(self.oldest, latest))
 
     def pack(self) -> bytes:
-        """At most `MAX_BYTES`; 9 when empty.
+        """Encode as at most `MAX_BYTES`; 9 bytes when empty.
 
-        The number of receipts, `oldest` and the newest time served; then for each receipt its key, its age against
-        the newest (seconds), the types counted (a bit each), and the bytes of positions that follow for each of them.
+        Number of receipts, `oldest`, newest serving time. Then for each receipt: its key, its age against the newest
+        (seconds), the counted types (a bit each), and for each type the bytes of its positions.
         """
         newest = self.rows[0][0] if self.rows else 0
         parts = [_HEADER.pack(len(self.rows), self.oldest, newest)]
@@ -147,7 +148,7 @@ class CountedReceipts:
 
     @classmethod
     def unpack(cls, raw: bytes) -> CountedReceipts:
-        """The inverse of `pack`. Raises `ValueError` for anything else."""
+        """Decode the bytes of `pack`. Raises `ValueError` for others."""
         try:
             count, oldest, newest = _HEADER.unpack_from(raw)
             at, rows = _HEADER.size, []
@@ -186,14 +187,14 @@ def _receipt(row: _Row) -> CountedReceipt:
 
 
 def pair(position: int, type_code: int) -> int:
-    """The bit of a (position on the page, event type) pair. Raises `ValueError` for one that no page has."""
+    """Return the bit of a (position on the page, event type) pair. Raises `ValueError` for a position beyond a page."""
     if not (0 <= position < POSITIONS and 0 <= type_code < TYPES):
         raise ValueError("no such position or type")
     return POSITIONS * type_code + position
 
 
 def _newest(rows: list[_Row], oldest: int) -> CountedReceipts:
-    """The newest ones, which are kept."""
+    """Keep the newest receipts within the limits."""
     rows.sort(key=lambda row: (-row[0], row[1]))
     kept = rows[:MAX_RECEIPTS]
     if kept:

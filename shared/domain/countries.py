@@ -1,6 +1,6 @@
-"""Countries: canonical codes of ISO 3166-1.
+"""Canonical country codes of ISO 3166-1.
 
-Sources: ISO 3166-1 and 3166-3 as in `pycountry` 26.2.16; what replaced former codes: Unicode CLDR 48.
+Sources: ISO 3166-1 and 3166-3 as in `pycountry` 26.2.16; successors of former codes from Unicode CLDR 48.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ _THREE_LETTERS = _pairs(
     "TTO:TT TUN:TN TUR:TR TUV:TV TWN:TW TZA:TZ UGA:UG UKR:UA UMI:UM URY:UY USA:US UZB:UZ VAT:VA VCT:VC VEN:VE VGB:VG "
     "VIR:VI VNM:VN VUT:VU WLF:WF WSM:WS YEM:YE ZAF:ZA ZMB:ZM ZWE:ZW"
 )
-"""The code of three letters → the one of two, for every country."""
+"""Code of two letters by the code of three, for every country."""
 
 COUNTRIES = frozenset(_THREE_LETTERS.values()) | {"XK"}
-"""Assigned codes; and XK for Kosovo, which is not assigned but what everybody uses."""
+"""Assigned codes, and XK for Kosovo, which is not assigned but in general use."""
 
 _ALIASES = {
     **_THREE_LETTERS,
@@ -40,12 +40,11 @@ _ALIASES = {
         "RH:ZW SU:RU TP:TL UK:GB VD:VN WK:UM XKX:XK YD:YE YU:RS ZR:CD"
     ),
 }
-"""Other codes → the canonical one: of three letters, reserved (UK, EL), or of a country that is no more."""
+"""Canonical code by other codes: of three letters, reserved (UK, EL), or of former countries."""
 
 
 def canonical_country(text: str) -> str | None:
-    """The code of two upper-case letters that a text means, in any case (`uk` → `GB`, `DEU` → `DE`); None when it
-    means no country."""
+    """Return the canonical code for a text in any case (`uk` → `GB`, `DEU` → `DE`); None for no country."""
     code = text.strip().upper()
     code = _ALIASES.get(code, code)
     return code if code in COUNTRIES else None

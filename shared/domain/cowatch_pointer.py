@@ -1,7 +1,7 @@
 """Pointer to a tenant's nightly file: a small document that names an immutable file in Blob Storage.
 
-The document lives beside the tenant's statistics, so catalogs learn of a new file from the same change feed. It also
-says where the next night's training goes on.
+The document is beside the tenant's statistics, so catalogs learn of a new file from the same change feed. It also
+stores where the next night's training continues.
 """
 
 from __future__ import annotations
@@ -15,11 +15,10 @@ POINTER_KIND = "cowatch"
 
 @dataclass(frozen=True, slots=True)
 class Pointer:
-    """Names the file in force. `built_at` in seconds since the epoch; `videos` how many its co-watch table knows.
+    """Name of the current file. `built_at`: seconds since the epoch; `videos`: number of videos in its co-watch table.
 
-    `training`: the file with the state of the next-watch model after `night` (a UTC date), which had learned from what
-    was watched before `trained_until`. `training_before`, `trained_before`: the same of the night before, from which a
-    night that runs again goes on.
+    `training`: file with the state of the next-watch model after `night` (a UTC date), trained on views before
+    `trained_until`. `training_before`, `trained_before`: the same of the previous night; a repeated night starts there.
     """
 
     blob: str
@@ -77,6 +76,6 @@ def _number(value: object) -> float:
 
 
 def blob_of(body: dict[str, Any]) -> str | None:
-    """The blob a stored document points to, None when it is no pointer."""
+    """Return the blob that a stored document points to; None when it is no pointer."""
     blob = body.get("blob")
     return blob if body.get("kind") == POINTER_KIND and isinstance(blob, str) else None

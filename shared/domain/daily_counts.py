@@ -1,8 +1,7 @@
 """Counts how often each video was counted for one user today, which the daily caps limit: a sketch of 132 bytes. Pure.
 
-256 counters of 4 bits, each video at the one that its fingerprint names. Two videos can share a counter, so a video may
-reach its cap too early, never too late. Only one day is kept, the newest: what belongs to an earlier day, such as an
-event that came late, is counted on the newest.
+A video's fingerprint selects one of 256 counters of 4 bits. Two videos can share a counter, so a video can reach its
+cap too early, never too late. Only the newest day is kept; a late event of an earlier day counts on the newest.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from dataclasses import dataclass
 
 COUNTERS = 256
 MOST = 15
-"""What one counter holds at most: no cap can be higher."""
+"""Largest value of a counter: no cap can be higher."""
 
 _DAY = struct.Struct("<I")
 _NIBBLES = COUNTERS // 2
@@ -29,14 +28,14 @@ class DailyCounts:
     packed: bytes = _NONE
 
     def of(self, day: int, video: int) -> int:
-        """Count of a video (by fingerprint) and of those that share its counter; at most `MOST`."""
+        """Return the count of a video (by fingerprint) and of those that share its counter, up to `MOST`."""
         if day > self.day:
             return 0
         index = video % COUNTERS
         return self.packed[index >> 1] >> 4 * (index & 1) & MOST
 
     def with_counted(self, day: int, video: int, amount: int = 1) -> DailyCounts:
-        """These with an amount added for a video. A newer day starts at zero."""
+        """Return a copy with an amount added for a video. A newer day starts at zero."""
         day = max(day, self.day)
         index = video % COUNTERS
         counts = bytearray(self.packed if day == self.day else _NONE)
@@ -46,7 +45,7 @@ class DailyCounts:
         return DailyCounts(day, bytes(counts))
 
     def with_all(self, day: int, amounts: Mapping[int, int]) -> DailyCounts:
-        """These with an amount, which may be negative, added for each of some videos."""
+        """Return a copy with an amount, which can be negative, added for each video."""
         day = max(day, self.day)
         counts = bytearray(self.packed if day == self.day else _NONE)
         for video, amount in amounts.items():
@@ -57,16 +56,16 @@ class DailyCounts:
         return DailyCounts(day, bytes(counts))
 
     def until(self, day: int) -> DailyCounts:
-        """These with a day that is still to come taken for `day`."""
+        """Return a copy in which a day after `day` is replaced by `day`."""
         return self if self.day <= day else DailyCounts(day, self.packed)
 
     def pack(self) -> bytes:
-        """`MAX_BYTES`; empty while nothing was counted."""
+        """Encode as `MAX_BYTES` bytes; empty without counts."""
         return _DAY.pack(self.day) + self.packed if self.day else b""
 
     @classmethod
     def unpack(cls, raw: bytes) -> DailyCounts:
-        """The inverse of `pack`. Raises `ValueError` for anything else."""
+        """Decode the bytes of `pack`. Raises `ValueError` for others."""
         if not raw:
             return cls()
         if len(raw) != MAX_BYTES:

@@ -1,4 +1,4 @@
-"""Event types that SDKs can send, and the limits of a batch."""
+"""Types of events that SDKs send, and the limits of a batch."""
 
 from __future__ import annotations
 
@@ -44,15 +44,15 @@ TYPE_CODES: dict[str, int] = {
     FOLLOW: 14,
     UNFOLLOW: 15,
 }
-"""The number of each type in stored formats, never given to another type. Those that statistics count are below 16."""
+"""Number of each type in stored formats, never reused for another type. Types that statistics count are below 16."""
 
 TAKES_BACK = {UNLIKE: LIKE, UNSAVE: SAVE}
-"""Types that take back another one of the same video."""
+"""Types that undo another event of the same video → that type."""
 ABOUT_NO_VIDEO = (FOLLOW, UNFOLLOW)
-"""Their events name a subject (`shared/domain/follows.py`) in place of a video. Statistics never count them."""
+"""Types whose events name a subject (`shared/domain/follows.py`) in place of a video. Statistics never count them."""
 
 OF_PLAYING = (START, PROGRESS, STALL, PLAYBACK_ERROR)
-"""What players report by themselves: no action of the user's."""
+"""Types that players report automatically, without an action of the user."""
 
 MAX_EVENTS = 100
 MAX_BODY_BYTES = 256 * 1024

@@ -1,4 +1,4 @@
-"""The measures of an experiment: what its report compares between arms."""
+"""Measures of an experiment, which its report compares between arms."""
 
 from __future__ import annotations
 

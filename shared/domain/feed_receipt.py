@@ -1,9 +1,9 @@
-"""Signed receipt of a served page (`feedRequestId`): it carries its facts and cannot be forged.
+"""Signed receipt of a served page (`feedRequestId`): it contains how the page was made and cannot be forged.
 
-The SDK quotes it in events, which are thereby attributed (mode, model, arm) without a look-up. It is bound to a
-tenant and a user and valid for 24 hours. Version 2 also says which videos were on the page: 16 bits for each, keyed by
-the receipt, so nobody can look for another video with the same ones. It has 102 characters for 20 videos, 182 for 50;
-version 1 has 43 and does not know its page.
+The SDK quotes it in events, so they are attributed (mode, model, arm) without a look-up. It is bound to a tenant and a
+user and valid for 24 hours. Version 2 also identifies the videos of the page by 16 bits each. These bits depend on the
+receipt's key, so nobody can search for another video with the same ones. It has 102 characters for 20 videos, 182 for
+50; version 1 has 43 and does not know its page.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from shared.domain.keys import Mac, Scrambler, SigningKeys
 
 VALID_SECONDS = 24 * 3600
 FUTURE_SECONDS = 300
-"""By so much the clocks of two instances may differ."""
+"""Tolerated difference between the clocks of two instances."""
 MAX_CHARS = 256
-"""Of any version; what the events' schema allows as well."""
+"""Most characters of a receipt of any version, also in the schema of events."""
 NO_POSITION = 255
 NOT_ON_PAGE = -1
 
@@ -36,7 +36,7 @@ _PERSONALIZED, _WARM = 1, 2
 
 
 class _Head(NamedTuple):
-    """Layout of a version: bytes before the page, most bytes before the MAC, what its text never contains."""
+    """Layout of a version: bytes before the page, most bytes before the MAC, the character that its text never has."""
 
     bytes: int
     most: int
@@ -49,15 +49,19 @@ _HEADS = {
 }
 
 
-@dataclass(slots=True)  # not frozen, which is four times as dear to make
+@dataclass(slots=True)  # not frozen, which is four times as slow to make
 class FeedReceipt:
     """Content of a feed request id.
 
-    `served_at` in whole seconds; `model` the fingerprint of the model version; `arm` 0 outside experiments;
-    `explored_rank` the place of the exploration slot (`NO_POSITION`: none) and `propensity` how likely that video was
-    to get it. `feed` stands for the named feed and the filters of its calls, 0 for neither. `key`, 32 random bits,
-    tells the user's pages of one second apart. `page`: the keyed fingerprints of its videos in order, 2 bytes each;
-    None where the receipt does not know them. `tag` is that of the signing key.
+    served_at       serving time in whole seconds since the epoch
+    model           fingerprint of the model version
+    arm             arm of the experiment, 0 for none
+    explored_rank   position of the explored video, `NO_POSITION` for none
+    propensity      probability with which that video got the position
+    feed            number of the named feed and of the call's filters, 0 for neither
+    key             32 random bits; they distinguish the user's pages of one second
+    page            keyed fingerprints of the page's videos in order, 2 bytes each; None where the version lacks them
+    tag             tag of the signing key
     """
 
     served_at: int
@@ -80,13 +84,13 @@ def sign(
     user_key: str,
     videos: NDArray[np.uint64] | None = None,
 ) -> str:
-    """The id to send with a page. With `videos` (the 64-bit keys of its videos, in order) it is of version 2."""
+    """Return the id to send with a page: version 2 with `videos` (64-bit keys of its videos in order), else 1."""
     tag = keys.current_tag
     random = os.urandom(5)
     page = b""
     if videos is not None:
         page = _fingerprints(videos, receipt.served_at, random, keys.scramblers[tag])
-        while len(set(memoryview(page).cast("H"))) < len(videos):  # 1 page in 350: a place must name one video
+        while len(set(memoryview(page).cast("H"))) < len(videos):  # 1 page in 350: two videos have the same bits
             random = os.urandom(5)
             page = _fingerprints(videos, receipt.served_at, random, keys.scramblers[tag])
     flags = receipt.personalized * _PERSONALIZED | receipt.warm * _WARM
@@ -108,7 +112,7 @@ def sign(
 
 
 def verify(text: str | None, keys: SigningKeys, tenant_id: str, user_key: str, now: float) -> FeedReceipt | None:
-    """Verify and read the id; None when it is absent, foreign, forged, malformed or older than a day."""
+    """Verify and read an id; None when it is missing, another user's, forged, malformed or older than a day."""
     receipt = read_receipt(text, keys, tenant_id, user_key)
     if receipt is None or not -FUTURE_SECONDS <= now - receipt.served_at <= VALID_SECONDS:
         return None
@@ -116,7 +120,7 @@ def verify(text: str | None, keys: SigningKeys, tenant_id: str, user_key: str, n
 
 
 def read_receipt(text: str | None, keys: SigningKeys, tenant_id: str, user_key: str) -> FeedReceipt | None:
-    """Read the id, however old it is; None when it is absent, foreign, forged or malformed."""
+    """Verify and read an id of any age; None when it is missing, another user's, forged or malformed."""
     if not text or len(text) > MAX_CHARS:
         return None
     try:
@@ -148,9 +152,9 @@ def read_receipt(text: str | None, keys: SigningKeys, tenant_id: str, user_key: 
 
 
 def places(receipt: FeedReceipt, keys: SigningKeys, videos: Sequence[int]) -> list[int] | None:
-    """Where on the page of a verified receipt each of some videos (by 64-bit key) stands, 0 the first.
+    """Return the positions of videos (by 64-bit key) on the page of a verified receipt; 0 is the first.
 
-    `NOT_ON_PAGE` for one that was not served; None where the receipt does not know its page.
+    `NOT_ON_PAGE` for a video that was not served; None where the receipt does not know its page.
     """
     if receipt.page is None:
         return None

@@ -1,4 +1,4 @@
-"""Named feeds of a tenant, as they are stored and as the feed reads them."""
+"""Named feeds of a tenant: the records, and how they are read from stored documents."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from shared.domain.records import HOME, MAX_DIVERSITY, MAX_LIMIT, RATINGS, Tenan
 from shared.domain.text import composed
 
 FOLLOWING = "following"
-"""A name that no document may have: what users follow is no content team's choice."""
+"""Name of the built-in feed of followed subjects; no document can have it."""
 RESERVED = (HOME, FOLLOWING)
 FEED_PREFIX = "feed:"
 POPULAR, NEWEST, EDITORIAL = ORDERS = ("popular", "newest", "editorial")
-"""How a feed is ordered while it is not personal: by demand, by publication, or as its playlists have it."""
+"""Order of a feed that is not personalized: by popularity, by publication, or as in its playlists."""
 
 Criteria = tuple[tuple[str, tuple[str, ...]], ...]
-"""Which videos: kinds (keys of `feed.subsets.KINDS`) with values. A video must have a value of each; () means all."""
+"""Selection of videos: kinds (keys of `feed.subsets.KINDS`) with values. A video must match one value of each kind; ()
+selects all."""
 
 BASES = {
     "playlists": "playlist",
@@ -27,15 +28,15 @@ BASES = {
     "tags": "tag",
     "series": "series",
 }
-"""Field of a stored base set → kind of criterion."""
+"""Kind of criterion by field of a stored base set."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NamedFeed:
-    """One named feed. What is None is as the tenant has it; `weights` lie over the tenant's.
+    """One named feed. A field that is None has the tenant's value; `weights` override the tenant's by name.
 
-    `maturity_ceiling` is the rank of the strongest rating, which can only be stricter than the tenant's policy.
-    Immutable and compared by identity: a change makes another one, which is how caches notice.
+    `maturity_ceiling`: rank of the strongest rating; it can only be stricter than the tenant's policy. Immutable and
+    compared by identity: a change makes a new object, which caches notice.
     """
 
     id: str
@@ -52,9 +53,9 @@ class NamedFeed:
 
     @classmethod
     def from_document(cls, body: Mapping[str, Any]) -> NamedFeed:
-        """Read a stored feed. Raises `ValueError` for a base set that cannot be read: it must not become every video.
+        """Read a stored feed. Raises `ValueError` for an unreadable base set, which must not become every video.
 
-        A ceiling that cannot be read admits only `G`; anything else that cannot is as the tenant has it.
+        An unreadable ceiling admits only `G`. Any other unreadable field has the tenant's value.
         """
         ceiling, weights, diversity = body.get("maturityCeiling"), body.get("weights"), body.get("diversity")
         return cls(
@@ -72,7 +73,7 @@ class NamedFeed:
         )
 
     def laid_over(self, tenant: Tenant) -> Tenant:
-        """The tenant as this feed serves it. Age bands keep their policies: whichever is stricter counts."""
+        """Return the tenant with this feed's values. Age bands keep their policies: the stricter one counts."""
         policy = tenant.maturity_policy
         if self.maturity_ceiling is not None and self.maturity_ceiling < policy_rank(policy):
             policy = next(name for name, rank in RATINGS.items() if rank == self.maturity_ceiling)
@@ -99,7 +100,7 @@ def _criteria(base: object) -> Criteria:
 
 
 def criteria_of(values: Mapping[str, Any]) -> Criteria:
-    """Lists of values by kind in their one form: in order, each value once, kinds without values left out."""
+    """Return lists of values by kind in canonical form: sorted, without duplicates and empty kinds."""
     return tuple((kind, tuple(sorted({*map(composed, given)}))) for kind, given in sorted(values.items()) if given)
 
 

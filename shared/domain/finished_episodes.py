@@ -1,7 +1,7 @@
-"""The furthest episode that a user finished of each series: after it the next one is offered. Pure.
+"""Stores the furthest episode that a user finished of each series; the feed offers the next one. Pure.
 
-It stands beside the packed signals of either version. A release that does not know it passes it over, and drops it when
-it writes the signals: then no episode is offered until the next one is finished.
+It is beside the packed signals of either version. A release that does not know it ignores it, and drops it when it
+writes the signals. Then no episode is offered until the user finishes another one.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ ROW_BYTES = _ROW.size
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """`series`: 32 bits of the series' name. `day`: the newest on which one of its episodes was finished. Season and
-    episode as they are sorted: `UNNUMBERED` without a number."""
+    """Furthest finished episode of a series. `series`: 32 bits of the series' name. `day`: the last on which an episode
+    was finished. Season and episode: `UNNUMBERED` without a number."""
 
     series: int
     season: int
@@ -31,13 +31,13 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class FinishedEpisodes:
-    """At most `MAX_SERIES` series, those with the newest day first."""
+    """Finished episodes of up to `MAX_SERIES` series, newest day first."""
 
     rows: tuple[Finished, ...] = ()
 
     def with_all(self, more: Iterable[Finished], oldest_day: int) -> FinishedEpisodes:
-        """With more episodes: of each series the furthest, and nothing from before a day. Below the cap any order of
-        adding gives the same."""
+        """Return a copy with more episodes: the furthest of each series, and none before `oldest_day`. Below the cap,
+        the order of adding makes no difference."""
         found: dict[int, Finished] = {}
         for row in (*self.rows, *more):
             known = found.get(row.series, row)
@@ -47,12 +47,12 @@ class FinishedEpisodes:
         return FinishedEpisodes(tuple(sorted(kept, key=lambda row: (-row.day, row.series))[:MAX_SERIES]))
 
     def pack(self) -> bytes:
-        """`ROW_BYTES` for each series."""
+        """Encode as `ROW_BYTES` for each series."""
         return b"".join([_ROW.pack(row.series, row.season, row.episode, row.day) for row in self.rows])
 
     @classmethod
     def unpack(cls, raw: bytes) -> FinishedEpisodes:
-        """The inverse. Raises `ValueError`."""
+        """Decode the bytes of `pack`. Raises `ValueError` for others."""
         try:
             rows = [Finished(*row) for row in _ROW.iter_unpack(raw)]
         except struct.error as error:

@@ -16,46 +16,46 @@ KINDS = (CREATOR, CATEGORY, SERIES)
 MAX_NAME_CHARS = 128
 _MS_PER_DAY = 86_400_000
 _MARKS = {CREATOR: 0, CATEGORY: 0x5BD1E995, SERIES: 0x9E3779B9}
-"""What tells the kinds apart in a ring of fingerprints: one of a name, with the bits of these turned over."""
+"""Bits that are flipped in a name's fingerprint, by kind, so that equal names of different kinds differ."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Subject:
-    """Subject of an event that is about no video. `kind`: one of `KINDS`; `id`: as content teams write it."""
+    """Followed subject, in place of a video in an event. `kind`: one of `KINDS`; `id`: as content teams write it."""
 
     kind: str
     id: str
 
     @property
     def name(self) -> str:
-        """One text for both, which `named` takes apart."""
+        """Kind and id as one text, which `named` reads."""
         return f"{self.kind}:{self.id}"
 
     @classmethod
     def named(cls, name: str) -> Subject:
-        """The inverse of `name`."""
+        """Read a text of `name`."""
         kind, _, id = name.partition(":")
         return cls(kind, id)
 
     @property
     def fingerprint(self) -> int:
-        """32 bits: what the signals keep of something that is followed."""
+        """32 bits that stand for the subject in the signals."""
         return fingerprint_of_name(self.id) ^ _MARKS[self.kind]
 
 
 def names_of_kind(fingerprints: NDArray[np.uint32], kind: str) -> NDArray[np.uint32]:
-    """The fingerprints of names, if what is followed is of this kind: what is of another one matches no name."""
+    """Return the fingerprints of names for followed subjects of this kind. Those of other kinds match no name."""
     return fingerprints ^ np.uint32(_MARKS[kind])
 
 
 def followed(following: UserList, now: float) -> list[tuple[Subject, int]]:
-    """Subjects a user follows with the time in ms: the newest `MAX_FOLLOWS`, newest first."""
+    """Return the newest `MAX_FOLLOWS` subjects that a user follows, with the time in ms, newest first."""
     listed = following.listed(now)[:MAX_FOLLOWS]
     return [(Subject.named(name), entry.on_ms) for name, entry in listed]
 
 
 def followed_ring(following: UserList, now: float) -> Timeline:
-    """The same as the signals keep it."""
+    """Return the followed subjects as stored in the signals."""
     subjects = followed(following, now)
     keys = np.array([subject.fingerprint for subject, _ in subjects], np.uint32)
     return Timeline(keys, np.array([at_ms // _MS_PER_DAY for _, at_ms in subjects], np.int32))

@@ -1,4 +1,4 @@
-"""Formats of what comes in over the wire, one place for each: ids, hashes, hints about a viewer, times."""
+"""Formats of received values: ids, hashes, hints about a viewer, times. Each is defined here once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """A regular expression that a whole value must match; `description` completes the sentence "must be …"."""
+    """Regular expression for a whole value; `description` completes the sentence "must be …"."""
 
     pattern: str
     description: str
@@ -28,9 +28,9 @@ VIDEO_ID = Format(
     r"[A-Za-z0-9_-][A-Za-z0-9._:~-]{0,127}", "1 to 128 letters, digits or . _ : ~ -, not beginning with . : or ~"
 )
 SERIES_ID = VIDEO_ID
-"""A series is named like a video: no comma, which separates values in a URL."""
+"""As for videos: without a comma, which separates values in a URL."""
 PLAY_ID = Format(r"[A-Za-z0-9._~-]{1,64}", "1 to 64 letters, digits or . _ ~ -")
-"""Also of an app session. Without an @, which an e-mail address would have."""
+"""Also for app sessions. Without an @, so that it cannot be an e-mail address."""
 SLUG = Format(
     r"[a-z0-9][a-z0-9_-]{0,63}",
     "1 to 64 lower-case letters, digits, - or _, a letter or digit first, such as summer-push",
@@ -43,13 +43,13 @@ MODEL_VERSION = Format(
 TOKEN_KEY_ID = Format(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", "1 to 64 letters, digits or . _ -, a letter or digit first")
 FLAG_NAME = Format(r"[a-z0-9][a-z0-9-]{0,63}", "1 to 64 lower-case letters, digits or -, a letter or digit first")
 API_KEY = Format(r"[\x21-\x2b\x2d-\x7e]{8,200}", "8 to 200 printable characters without a comma")
-"""Without a comma, because a header that is sent twice arrives joined by one."""
+"""Without a comma: a header that is sent twice arrives as one, joined by a comma."""
 KEY_NAME = Format(r"[^\x00-\x1f\x7f]+", "a name such as Anna (newsroom)")
 KEY_ID = Format(r"[\w .()@-]{1,80}", "1 to 80 letters, digits, spaces or . ( ) @ - _")
 AUDIT_ENTRY_ID = Format(r"[0-9]{14}[0-9a-f]{8}", "14 digits and 8 lower-case hex digits")
 USER_HASH = Format(r"[0-9a-f]{64}", "64 lower-case hex digits")
 PUBLIC_ID = Format(r"[A-Za-z0-9._]{22}", "22 letters, digits, . or _")
-"""Of a person, as others may see it."""
+"""Id of a person that other users can see."""
 KEY_HASH = Format(r"[0-9a-f]{64}", "64 lower-case hex digits")
 PLATFORM = Format(r"[a-z0-9_]{1,16}", "a platform such as ios, android or web")
 _SEPARATORS = re.compile(r"[ ._-]+")
@@ -59,7 +59,7 @@ MIN_RSA_BITS = 2_048
 
 
 def canonical_platform(text: str) -> str | None:
-    """A platform in lower case with `_` between its words (`Android-TV` → `android_tv`); None for what is none."""
+    """Return a platform in lower case with `_` between its words (`Android-TV` → `android_tv`); None if malformed."""
     if len(text) > 64:
         return None
     folded = _SEPARATORS.sub("_", text.strip().lower()).strip("_")
@@ -67,15 +67,15 @@ def canonical_platform(text: str) -> str | None:
 
 
 def is_number(value: object) -> bool:
-    """Whether a JSON value is a finite number; True and False are none."""
+    """Whether a JSON value is a finite number; False for booleans."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def iso_time(at: float) -> str:
-    """Seconds since the epoch as ISO 8601 text in UTC, whole seconds: `2026-11-20T12:00:00Z`."""
+    """Return seconds since the epoch as ISO 8601 text in UTC, whole seconds: `2026-11-20T12:00:00Z`."""
     return f"{datetime.fromtimestamp(int(at), UTC).isoformat()[:19]}Z"  # in half the time of strftime
 
 
 def iso_time_or_none(at: float | None) -> str | None:
-    """The same for a time that may be missing."""
+    """Return `iso_time` of a time; None for None."""
     return None if at is None else iso_time(at)

@@ -1,6 +1,6 @@
-"""Reads JSON that others wrote: a byte order mark is skipped, and one unreadable row does not cost the others.
+"""Parses JSON of other writers: skips a byte order mark, and one unreadable row does not lose the others.
 
-orjson refuses a whole text for one cut surrogate, one number that JSON does not have, or one value nested too deeply.
+orjson refuses a whole text for one lone surrogate, one number that JSON does not have, or one value nested too deeply.
 `parse_rows` then reads the elements of the list one by one, so that only the broken ones are lost.
 """
 
@@ -16,15 +16,15 @@ import orjson
 from shared.domain.text import NO_CHARACTER
 
 MAX_DEPTH = 64
-"""Levels of lists and objects that a document can have."""
+"""Most levels of lists and objects in a document."""
 _WRITER_DEPTH = 254
-"""What orjson writes at most; deeper values are an error."""
+"""Most levels that orjson writes; deeper values raise an error."""
 _TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|["\[\]{},]', re.DOTALL)
 _ESCAPE = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<half>\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\.",
     re.DOTALL,
 )
-"""A pair of surrogates, one alone, or any other escape, so that no backslash is taken for the beginning of one."""
+"""A pair of surrogates, a lone one, or any other escape; the last, so that an escaped backslash starts no surrogate."""
 _MARKS = (b"[", b"]", b"{", b"}", b",", b'"')
 _CLOSES = {b"]": b"[", b"}": b"{"}
 
@@ -34,14 +34,14 @@ class InvalidJson(ValueError):
 
 
 class Unreadable:
-    """Stands for an element of a list that cannot be read."""
+    """Placeholder for an unreadable element of a list."""
 
 
 UNREADABLE: Final = Unreadable()
 
 
 def parse(text: bytes) -> Any:
-    """The value. Raises `InvalidJson`."""
+    """Parse JSON. Raises `InvalidJson`."""
     try:
         return orjson.loads(text.removeprefix(codecs.BOM_UTF8))
     except orjson.JSONDecodeError:
@@ -49,7 +49,7 @@ def parse(text: bytes) -> Any:
 
 
 def with_cut_characters_marked(text: bytes) -> bytes:
-    """JSON in which `NO_CHARACTER` stands for each half of a character: a form then says in which field it is."""
+    """Replace each lone surrogate by `NO_CHARACTER`, so that validation of the form can name the field."""
     return _ESCAPE.sub(_or_mark, text)
 
 
@@ -59,7 +59,7 @@ def _or_mark(escape: re.Match[bytes]) -> bytes:
 
 
 def parse_document(text: bytes) -> Any:
-    """The same for what is stored as it is: also raises `InvalidJson` for more than `MAX_DEPTH` levels."""
+    """Parse JSON that is stored as it is. Raises `InvalidJson`, also for more than `MAX_DEPTH` levels."""
     parsed = parse(text)
     if is_too_deep(parsed):
         raise InvalidJson
@@ -68,7 +68,7 @@ def parse_document(text: bytes) -> Any:
 
 def is_too_deep(value: Any) -> bool:
     """Whether a JSON value has more than `MAX_DEPTH` levels."""
-    for _ in range(_WRITER_DEPTH - MAX_DEPTH):  # so that orjson, which is fast, meets its limit at ours
+    for _ in range(_WRITER_DEPTH - MAX_DEPTH):  # so that orjson, which is fast, reaches its limit at `MAX_DEPTH`
         value = [value]
     try:
         orjson.dumps(value)
@@ -78,10 +78,10 @@ def is_too_deep(value: Any) -> bool:
 
 
 def parse_rows(text: bytes, name: str, most_marks: int | None = None) -> Any:
-    """The value, a list or an object whose member `name` is a list; `UNREADABLE` stands for an element that is broken.
+    """Parse a list, or an object whose member `name` is a list. Broken elements become `UNREADABLE`.
 
-    Raises `InvalidJson` when the text around the elements is not JSON, and for a text that is not JSON as a whole and
-    has more than `most_marks` brackets, commas and quotes: elements are looked for at about a microsecond a mark.
+    Raises `InvalidJson` when the text around the elements is not JSON. Also raises it for a broken text with more than
+    `most_marks` brackets, commas and quotes, since the search for elements takes about a microsecond for each.
     """
     text = text.removeprefix(codecs.BOM_UTF8)
     try:
@@ -106,9 +106,9 @@ def _element(text: bytes) -> Any:
 
 
 def _elements(text: bytes, name: bytes) -> tuple[int, int, list[bytes]]:
-    """Where the content of the list begins and ends, and its elements: of the text itself or of the member `name`.
+    """Return start, end and elements of the list that is the text itself or its member `name`.
 
-    Knows strings and brackets only. Raises `InvalidJson` where those are out of order or there is no such list.
+    Looks only at strings and brackets. Raises `InvalidJson` where those are unbalanced, or without such a list.
     """
     open_brackets: list[bytes] = []
     found: tuple[int, int, list[bytes]] | None = None
@@ -141,7 +141,7 @@ def _elements(text: bytes, name: bytes) -> tuple[int, int, list[bytes]]:
 
 
 def _checked(element: bytes, values: int) -> bytes:
-    """An element, if it is one: two values without a comma between them are none."""
+    """Return an element. Raises `InvalidJson` for two values without a comma between them."""
     if values > 1 or not element.strip():
         raise InvalidJson
     return element

@@ -1,4 +1,4 @@
-"""Secrets: rotating keys for what is signed or encrypted, and one permanent secret for what is derived for storage."""
+"""Keys: rotating ones for signatures and encryption, and one permanent secret for derived ids in storage."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _derive(secret: bytes, purpose: str) -> bytes:
 
 
 def _resolved(setting: str, name: str) -> str:
-    """The setting, unless it is still the reference that the platform should have replaced by what it names."""
+    """Return the setting. Raises `BadSetting` for a Key Vault reference that the platform did not resolve."""
     if setting.startswith("@Microsoft.KeyVault("):
         raise BadSetting(
             f"{name} is a Key Vault reference that was not resolved. Let the app's identity read the secrets of the "
@@ -49,7 +49,7 @@ def _decode(text: str, name: str) -> bytes:
 
 
 class Mac:
-    """HMAC-SHA-256 (RFC 2104) with a key that is prepared once, which is most of the work for a short message."""
+    """HMAC-SHA-256 (RFC 2104) with a key prepared once, which is most of the work for a short message."""
 
     def __init__(self, key: bytes) -> None:
         block = (sha256(key).digest() if len(key) > _SHA_256_BLOCK else key).ljust(_SHA_256_BLOCK, b"\0")
@@ -67,11 +67,11 @@ class Mac:
 class Scrambler:
     """AES on separate blocks of 16 bytes: a keyed function of many short inputs in one call, under a microsecond.
 
-    Block by block (ECB) is right here and wrong for hiding a text: only fingerprints are taken from the result.
+    ECB mode is safe here, as only fingerprints are taken from the result. It would not be for hiding a text.
     """
 
     def __init__(self, key: bytes) -> None:
-        # The encryptor keeps no state between blocks, so one serves for ever.
+        # The encryptor has no state between blocks, so one is enough.
         self._encryptor: CipherContext = Cipher(AES256(key), ECB()).encryptor()  # noqa: S305
 
     def __call__(self, blocks: bytes) -> bytes:
@@ -91,28 +91,28 @@ class SigningKeys:
 
     @cached_property
     def ciphers(self) -> dict[int, AESGCM]:
-        """The keys as AES-GCM ciphers; making one costs as much as sealing with it."""
+        """AES-GCM ciphers by tag. Cached, because making one costs as much as encrypting with it."""
         return {tag: AESGCM(key) for tag, key in self.by_tag.items()}
 
     @cached_property
     def macs(self) -> dict[int, Mac]:
-        """A signer for each key."""
+        """Signers by tag."""
         return {tag: Mac(key) for tag, key in self.by_tag.items()}
 
     @cached_property
     def scramblers(self) -> dict[int, Scrambler]:
-        """A maker of keyed fingerprints for each key."""
+        """Makers of keyed fingerprints by tag."""
         return {tag: Scrambler(_derive(key, "scrambler")) for tag, key in self.by_tag.items()}
 
 
 RING_SIZE = 3
-"""Keys that are kept: the one that signs, and those before it, whose cursors and receipts are still about."""
+"""Most keys of a ring: the one that signs, and earlier ones, whose cursors and receipts are still valid."""
 
 
 def ring_with(setting: str, name: str, key: str) -> str:
-    """`SIGNING_KEYS` with a new key in front, the oldest beyond `RING_SIZE` dropped.
+    """Return `SIGNING_KEYS` with a new key in front, and only `RING_SIZE` keys.
 
-    It is named `name`, and a number where the tag of that is taken; `key` is base64 of 32 bytes.
+    `name`: id of the key; a number is added if another key has the same tag. `key`: base64 of 32 bytes.
     """
     held = [part.strip() for part in setting.split(",") if part.strip()][: RING_SIZE - 1]
     taken = {_tag_of(part.partition(":")[0]) for part in held}
@@ -121,7 +121,7 @@ def ring_with(setting: str, name: str, key: str) -> str:
 
 
 def _tag_of(name: str) -> int:
-    """One byte that tells a key in all that it signs."""
+    """Return the byte that names a key in everything it signs."""
     return fingerprint(name) & 0xFF
 
 
@@ -142,7 +142,7 @@ class KeyRing:
         self._derived: dict[str, SigningKeys] = {}
 
     def for_purpose(self, purpose: str) -> SigningKeys:
-        """The ring derived for one purpose, kept once derived."""
+        """Return the keys for one purpose; derived once."""
         found = self._derived.get(purpose)
         if found is None:
             derived = {tag: _derive(secret, purpose) for tag, secret in self._secrets.items()}
@@ -151,7 +151,7 @@ class KeyRing:
 
 
 class Identity:
-    """Derives from the permanent secret: stored user keys, hashes of API keys, archive pseudonyms."""
+    """Derives ids from the permanent secret: stored user keys, hashes of API keys, archive pseudonyms."""
 
     def __init__(self, setting: str) -> None:
         self._secret = _decode(_resolved(setting, "IDENTITY_SECRET"), "IDENTITY_SECRET")
@@ -177,35 +177,37 @@ class Identity:
         return Mac(_derive(self._secret, "receipt-marker"))
 
     def receipt_marker(self, tenant_id: str, served_at: int, key: int) -> str:
-        """The partition of a receipt's marker: it names neither the user nor the receipt."""
+        """Return the partition of a receipt's marker. It reveals neither the user nor the receipt."""
         return to_text(self._receipt(f"{tenant_id}\n{served_at}\n{key}".encode()))
 
     def user_key(self, tenant_id: str, user_hash: str) -> str:
-        """The partition of a user: 43 URL-safe characters, which only the secret can match with a user hash."""
+        """Return a user's partition: 43 URL-safe characters. Only with the secret can it be matched to a user hash."""
         return to_text(self._user(f"{tenant_id}\n{user_hash}".encode()))
 
     def brand_key(self, tenant_id: str, name: str) -> str:
-        """The same for a brand: never that of a user, whatever the brand is called."""
+        """Return a brand's partition. It never equals that of a user, whatever the brand's name."""
         return to_text(self._user(f"{tenant_id}\nbrand\n{name}".encode()))
 
     def public_id(self, user_key: str) -> str:
-        """Public id of a user among a tenant's users: 22 letters, digits, `.` or `_`. It opens nothing, and is the
-        same for ever, so that an erasure finds what is stored under it."""
+        """Return the id that a tenant's other users see: 22 letters, digits, `.` or `_`.
+
+        It gives no access. It never changes, so that an erasure finds everything stored under it.
+        """
         return alphabet.to_text(self._public_id(user_key.encode())[:16])
 
     def people_partition(self, tenant_id: str, user_key: str) -> str:
-        """Where everything lies that somebody owns among people."""
+        """Return the partition of a person's own documents, such as profile, follows and uploads."""
         return f"{tenant_id}/{self.public_id(user_key)}"
 
     def api_key_hash(self, key: str) -> str:
-        """Keyed hash of an API key, which is all that is stored: 64 hex digits."""
+        """Return the keyed hash of an API key, 64 hex digits. Only the hash is stored."""
         return self._api_key(key.encode()).hex()
 
     @cached_property
     def live_key(self) -> bytes:
-        """Hides from a service outside the network who is told something."""
+        """Key for hashes of listeners' names, so that a service outside the network does not learn them."""
         return _derive(self._secret, "live")
 
     def archive_pseudonym(self, user_key: str) -> str:
-        """Names a user in archived lines: 32 hex digits."""
+        """Return a user's pseudonym in archived lines: 32 hex digits."""
         return self._archive(user_key.encode()).hex()[:32]

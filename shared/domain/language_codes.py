@@ -1,4 +1,4 @@
-"""Language codes as data: ISO 639 with the canonical forms, and the script that a language is usually written in.
+"""Language codes of ISO 639 with their canonical forms, and the usual script of each language.
 
 Sources: ISO 639-3 and ISO 15924 as in `pycountry` 26.2.16; aliases and likely scripts of Unicode CLDR 48.
 """
@@ -109,7 +109,7 @@ _THREE_LETTERS = (
     "ziabklmnwz zkadghknoprtuvz zlajmnqu zmabcdefghijklmnopqrstuvwxyz znaegks zochmoqrs zpabcdefghijklmnopqrstuvwxyz "
     "zqe zragnops zsaklmru zteglmnpqstuxy zuhlmny zwa zxx zybgjnp zzaj"
 )
-"""Every code of three letters: the first two, then each of the letters that can follow."""
+"""Every code of three letters: two letters, then each possible third one."""
 
 TWO_LETTERS = _words(
     "aa ab ae af ak am an ar as av ay az ba be bg bi bm bn bo br bs ca ce ch co cr cs cu cv cy da de dv dz ee el "
@@ -121,7 +121,7 @@ TWO_LETTERS = _words(
 )
 
 LANGUAGES = TWO_LETTERS | {group[:2] + last for group in _THREE_LETTERS.split() for last in group[2:]}
-"""Every assigned code, those that were replaced too."""
+"""Every assigned code, replaced ones included."""
 
 ALIASES = _pairs(
     "aar:aa abk:ab afr:af aju:jrb aka:ak alb:sq als:sq amh:am ara:ar arb:ar arg:an arm:hy asm:as ava:av ave:ae aym:ay "
@@ -143,7 +143,7 @@ ALIASES = _pairs(
     "ttq:tmh tuk:tk tur:tr twi:ak uig:ug ukr:uk umu:del urd:ur uzb:uz uzn:uz ven:ve vie:vi vol:vo wel:cy wln:wa "
     "wol:wo xho:xh xpe:kpe xsj:suj xsl:den ydd:yi yid:yi yor:yo zai:zap zha:za zho:zh zsm:ms zul:zu zyb:za"
 )
-"""Code → the canonical one, where they differ: replaced codes, three letters for two, a dialect for its language."""
+"""Canonical code by other code: replaced codes, three letters for two, a dialect for its language."""
 
 SCRIPTS = _words(
     "adlm afak aghb ahom arab aran armi armn avst bali bamu bass batk beng berf bhks blis bopo brah brai bugi "
@@ -200,7 +200,7 @@ USUAL_SCRIPTS = {
     }.items()
     for language in languages.split()
 }
-"""Languages of two letters → their usual script."""
+"""Usual script by language of two letters."""
 
 SCRIPTS_BY_COUNTRY = {
     f"{language}-{country}": script
@@ -230,4 +230,4 @@ SCRIPTS_BY_COUNTRY = {
     )
     for country in countries.split()
 }
-"""`language-country` → its usual script, where it is another one than the language's."""
+"""Usual script by `language-country`, where it differs from the language's."""

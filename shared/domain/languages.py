@@ -1,8 +1,8 @@
-"""Language tags: one way to read them and one to compare them, for hints, videos, rules and imports.
+"""Reads and compares language tags of hints, videos, rules and imports.
 
 A tag is read into `language[-script][-region]` in lower case with canonical codes; variants and extensions are left
 out. Two tags match when look-up (RFC 4647, 3.4) finds one for the other, in either direction: `en-US` and `en`, but not
-`en-US` and `en-GB`. Before that a region gets the script that is usual there, so that `zh-CN` and `zh-Hans` match.
+`en-US` and `en-GB`. Before the comparison a region adds its usual script, so that `zh-CN` and `zh-Hans` match.
 """
 
 from __future__ import annotations
@@ -14,25 +14,25 @@ from shared.domain.countries import canonical_country
 from shared.domain.language_codes import ALIASES, LANGUAGES, SCRIPTS, SCRIPTS_BY_COUNTRY, USUAL_SCRIPTS
 
 MAX_CHARS = 64
-"""Longer texts are no language tags."""
+"""A longer text is not a language tag."""
 OTHER = "x"
-"""As a key, or as the end of one: a language that nobody named. No assigned code, so it matches nothing else."""
+"""Key, or end of a key, of a language without an entry of its own. Not an assigned code, so it matches nothing else."""
 
 _AFTER_TAG = re.compile(r"[.@]")
 _TEXT = re.compile(r"[a-z0-9-]+")
 _UN_AREA = re.compile(r"[0-9]{3}")
 _UNKNOWN = frozenset(("und", "mul", "zxx", "mis"))
-"""Codes for: not known, several, no words at all, no code for it."""
+"""Codes of: undetermined, multiple, no linguistic content, uncoded."""
 _READ_AS = {"nb": "no"}
-"""Viewers say `nb` where videos say `no`."""
+"""Viewers send `nb` where videos have `no`."""
 _WITH_LANGUAGE_SECOND = frozenset(("ar", "ms", "sgn", "zh"))
-"""`zh-yue` is an old way to write `yue`."""
+"""Languages that can precede an extended one: `zh-yue` is an old form of `yue`."""
 
 
 def canonical_language(text: str, *, lenient: bool = False) -> str | None:
-    """Read a language tag (`iw_IL` → `he-il`, `zh_CN_#Hans` → `zh-hans-cn`); None for what is no assigned language.
+    """Read a language tag (`iw_IL` → `he-il`, `zh_CN_#Hans` → `zh-hans-cn`); None if the language is not assigned.
 
-    `lenient` leaves out a region or script that is not assigned (`en-XX` → `en`), where else there is no language.
+    `lenient` drops a region or script that is not assigned (`en-XX` → `en`); without it, the result is None.
     """
     plain = _AFTER_TAG.split(text.strip().lower().replace("_", "-").replace("#", ""), maxsplit=1)[0]
     if len(text) > MAX_CHARS or not _TEXT.fullmatch(plain):
@@ -61,7 +61,7 @@ def canonical_language(text: str, *, lenient: bool = False) -> str | None:
 
 
 def language_key(text: str | None) -> str | None:
-    """The form in which languages are compared; None for a language that is not known or cannot be read."""
+    """Return the key for comparisons; None for an unknown or unreadable language."""
     tag = canonical_language(text, lenient=True) if text else None
     if tag is None:
         return None
@@ -75,14 +75,14 @@ def language_key(text: str | None) -> str | None:
 
 
 def same_language(one: str, other: str) -> bool:
-    """Whether two keys match: they are equal, or one of them says less and the other begins with it."""
+    """Whether two keys match: they are equal, or one is a prefix of the other."""
     return one == other or one.startswith(f"{other}-") or other.startswith(f"{one}-")
 
 
 def reduced_key(key: str, prefixes: frozenset[str]) -> str:
-    """A key that matches what `key` does, of a set that named keys alone bound. `prefixes`: `with_prefixes` of those.
+    """Shorten a key so that it still matches the same named keys. `prefixes`: `with_prefixes` of the named keys.
 
-    What goes beyond the named keys becomes `OTHER`.
+    Parts beyond the named keys become `OTHER`, so the number of results is bounded by the named keys.
     """
     found = key
     while found and found not in prefixes:
@@ -93,7 +93,7 @@ def reduced_key(key: str, prefixes: frozenset[str]) -> str:
 
 
 def with_prefixes(keys: Iterable[str]) -> frozenset[str]:
-    """Keys, and what they begin with: `zh-hans-cn` gives `zh`, `zh-hans` and itself."""
+    """Return keys and their prefixes: `zh-hans-cn` gives `zh`, `zh-hans` and itself."""
     found = set()
     for key in keys:
         while key:

@@ -1,4 +1,4 @@
-"""The message that asks for one night of one tenant's learning: a small JSON object. Pure."""
+"""Message that requests one night of a tenant's learning, as a small JSON object. Pure."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _VERSION = 1
 
 
 def encode(tenant_id: str, night: str, sent_at: float) -> bytes:
-    """The body. `night`: a UTC date that is over; `sent_at` in seconds since the epoch."""
+    """Encode the body. `night`: a past UTC date; `sent_at`: seconds since the epoch."""
     return orjson.dumps({"v": _VERSION, "tenant": tenant_id, "night": night, "sentAt": sent_at})
 
 
 def decode(body: bytes) -> tuple[str, str, float] | None:
-    """Tenant, night, and when it was sent; None for anything else."""
+    """Decode tenant, night and sending time; None for another body."""
     try:
         read: Any = orjson.loads(body)
     except ValueError:
@@ -32,5 +32,5 @@ def decode(body: bytes) -> tuple[str, str, float] | None:
 
 
 def message_id(tenant_id: str, night: str) -> str:
-    """One a tenant and night, so that the bus drops what is sent twice within an hour."""
+    """Return one id for each tenant and night, so that the bus drops a repeat within an hour."""
     return hashlib.blake2b(f"{tenant_id}\n{night}".encode(), digest_size=16).hexdigest()

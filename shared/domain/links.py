@@ -1,4 +1,4 @@
-"""Links as strict clients read them: one canonical https URI (RFC 3986) for whatever an editor pastes. Pure."""
+"""Converts links to canonical https URIs (RFC 3986), which strict clients accept. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import idna
 from shared.domain.text import what_is_wrong
 
 MAX_CHARS = 4_096
-"""Of a link in its canonical form, where a letter of another script takes six characters or more."""
+"""Most characters of a canonical link, in which a letter of another script takes six or more."""
 _PATH = r"A-Za-z0-9\-._~!$&'()*+,;=:@/"
 _TO_ENCODE = re.compile(f"%(?![0-9A-Fa-f]{{2}})|[^{_PATH}%]")
 _TO_ENCODE_AFTER_PATH = re.compile(f"%(?![0-9A-Fa-f]{{2}})|[^{_PATH}?%]")
@@ -23,13 +23,13 @@ _CANONICAL = re.compile(
     rf"https://(?:{_LABEL}\.)+[a-z]{{2,63}}/[{_PATH}]*(?:%[0-9A-Fa-f]{{2}}[{_PATH}]*)*"
     rf"(?:[?#][{_PATH}?]*(?:%[0-9A-Fa-f]{{2}}[{_PATH}?]*)*)?"
 )
-"""Most links: what they look like when nothing is to be done."""
+"""Links that are canonical already, which most are."""
 _USER = re.compile(rf"(?:[{_PATH.removesuffix('@/')}]|%[0-9A-Fa-f]{{2}})*")
 _PORTS = {"https": 443, "http": 80}
 
 
 class InvalidLink(ValueError):
-    """`says`: what to do, as the rest of a sentence that begins with the field."""
+    """Invalid link. `says`: the remedy, as the rest of a sentence that begins with the field's name."""
 
     def __init__(self, says: str) -> None:
         super().__init__(says)
@@ -37,10 +37,10 @@ class InvalidLink(ValueError):
 
 
 def canonical_link(text: str, *, stored: bool = False) -> str:
-    """The link with its host in punycode and lower case, and everything else percent-encoded. Raises `InvalidLink`.
+    """Return the link with its host in punycode and lower case, the rest percent-encoded. Raises `InvalidLink`.
 
-    Escapes that are there stay as they are: a signature may cover them. `stored`: one that a release before this one
-    took, which may have `http` and a user name.
+    Existing escapes stay, because a signature can cover them. `stored`: a link that an earlier release accepted; it can
+    have `http` and a user name.
     """
     if len(text) <= MAX_CHARS and _CANONICAL.fullmatch(text) and text.index("/", 8) <= 8 + 253:
         return text
@@ -64,7 +64,7 @@ def canonical_link(text: str, *, stored: bool = False) -> str:
 
 
 def link_or_none(text: object) -> str | None:
-    """A stored link in its canonical form, None for what is none."""
+    """Return a stored link in its canonical form; None for an invalid one."""
     try:
         return canonical_link(text, stored=True) if isinstance(text, str) else None
     except InvalidLink:
@@ -96,7 +96,7 @@ def _port(port: str, scheme: str) -> str:
 def _host(host: str) -> str:
     if host.startswith("[") or host.endswith("]"):
         try:
-            if host[0] + host[-1] != "[]" or "%" in host:  # a zone means something on one machine only
+            if host[0] + host[-1] != "[]" or "%" in host:  # a zone is valid on one machine only
                 raise AddressValueError
             return f"[{IPv6Address(host[1:-1])}]"
         except AddressValueError:
@@ -120,7 +120,7 @@ def _punycode(host: str) -> str:
 
 
 def _after(part: str | None) -> str:
-    """A query or a fragment with the mark it begins with."""
+    """Return the text from a query's or fragment's first character on; empty without one."""
     return part[0] + _encoded(part[1:], _TO_ENCODE_AFTER_PATH) if part else ""
 
 

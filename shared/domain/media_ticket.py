@@ -1,7 +1,7 @@
-"""The ticket by which the Studio's page may load pictures and clips from the hosts that a tenant declares. Pure.
+"""Signed ticket with the hosts from which a tenant's Studio page can load pictures and clips. Pure.
 
-A page is opened without a key, so it cannot know whose it is. The ticket tells: a list of hosts and when it ends, under
-a MAC. Its text has letters, digits, `.` and `_` alone, as firewalls count dashes.
+The page is opened without a key, so the server does not know the tenant. The ticket has the list of hosts and an expiry
+time, with a MAC. Its text has only letters, digits, `.` and `_`, because firewalls count dashes.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ _MAC_BYTES = 32
 
 
 def sign_ticket(hosts: Iterable[str], keys: SigningKeys, now: float) -> str:
-    """A ticket for these hosts, valid for `TICKET_SECONDS`."""
+    """Return a ticket for these hosts, valid for `TICKET_SECONDS`."""
     body = _HEAD.pack(keys.current_tag, int(now) + TICKET_SECONDS) + ",".join(hosts).encode()
     return alphabet.to_text(body + keys.macs[keys.current_tag](body))
 
 
 def hosts_of_ticket(text: str, keys: SigningKeys, now: float) -> tuple[str, ...]:
-    """The hosts of a ticket; () where it is false, made with other keys, or over. Each is looked at again."""
+    """Return the hosts of a ticket, each checked again; () for a forged or expired one, or one of other keys."""
     if len(text) > MAX_TICKET_CHARS:
         return ()
     try:

@@ -1,4 +1,4 @@
-"""Player data of a video beside its playback link: sizes, renditions, captions, an action. Pure."""
+"""Player data of a video besides its playback link: sizes, renditions, captions, an action. Pure."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from shared.domain.text import all_composed, composed
 MAX_PIXELS = 16_384
 MAX_RENDITIONS, MAX_CAPTIONS = 20, 50
 MAX_METADATA_BYTES = 2_048
-"""Of the map as compact JSON in UTF-8."""
+"""Most bytes of `metadata` as compact JSON in UTF-8."""
 INCLUDES = ("renditions", "captions", "metadata")
-"""What a feed brings when it is asked for; the rest comes with every video that has it."""
+"""Fields that a feed returns only on request; the others come with every video that has them."""
 EMPTY: Mapping[str, Any] = {"renditions": [], "captions": [], "metadata": {}}
 
 
 @dataclass(frozen=True, slots=True)
 class PlayerMedia:
-    """`width` and `height` in pixels. `renditions`, `captions` and `action` are as an API answers them; of `metadata`
-    the values are texts, numbers and flags."""
+    """Player data. `width` and `height` in pixels. `renditions`, `captions` and `action`: as in the API's responses.
+    `metadata`: a map to texts, numbers and booleans."""
 
     poster_url: str | None = None
     width: int | None = None
@@ -34,7 +34,7 @@ class PlayerMedia:
 
     @classmethod
     def from_document(cls, body: Mapping[str, Any]) -> PlayerMedia:
-        """Read it from a stored video. What cannot be read is left out, an entry without a link as a whole."""
+        """Read the player data of a stored video. Unreadable parts, and entries without a link, are left out."""
         action = body.get("action")
         return cls(
             poster_url=link_or_none(body.get("posterUrl")),
@@ -47,16 +47,16 @@ class PlayerMedia:
         )
 
     def to_document(self) -> dict[str, Any]:
-        """The fields that are set, as they are stored and answered."""
+        """Return the set fields, as they are stored and answered."""
         return self.shown() | {name: value for name, value in self.included().items() if value}
 
     def shown(self) -> dict[str, Any]:
-        """The fields that come with every page and are set."""
+        """Return the set fields that come with every page."""
         every = {"posterUrl": self.poster_url, "width": self.width, "height": self.height, "action": self.action}
         return {name: value for name, value in every.items() if value is not None}
 
     def included(self) -> dict[str, Any]:
-        """Parts that a call can include, by the names of `INCLUDES`."""
+        """Return the parts that a call can include, by the names of `INCLUDES`."""
         return {"renditions": list(self.renditions), "captions": list(self.captions), "metadata": dict(self.metadata)}
 
 
@@ -69,7 +69,7 @@ def _all_linked(value: object, texts: tuple[str, ...], numbers: tuple[str, ...] 
 
 
 def _linked(value: Mapping[str, Any], texts: tuple[str, ...], numbers: tuple[str, ...] = ()) -> dict[str, Any] | None:
-    """An entry with its link first and what is set of some fields; None without a link that can be read."""
+    """Return an entry with its link first, then the set fields; None without a valid link."""
     url = link_or_none(value.get("url"))
     if url is None:
         return None

@@ -1,4 +1,4 @@
-"""Plain records: maturity ratings, a video, a tenant, an experiment."""
+"""Plain records of videos, tenants and experiments, and the maturity ratings."""
 
 from __future__ import annotations
 
@@ -18,39 +18,41 @@ from shared.domain.series_place import NO_SERIES, SeriesPlace
 from shared.domain.text import composed
 
 NOWHERE = "?"
-"""Stands for a list of countries that cannot be read: no viewer's country."""
+"""For an unreadable list of countries: it matches no viewer."""
 AFTER_VIDEOS = "~"
-"""Ids in the container `videos` that are no video's begin with this, which sorts after every video's id."""
+"""Prefix of ids in the container `videos` that are not videos; it sorts after every video's id."""
 HOME = "home"
-"""The feed that every tenant has: the whole catalog by the tenant's own settings. No document has this name."""
+"""Name of the feed that every tenant has: the whole catalog with the tenant's settings. No document has it."""
 RATINGS = {"G": 0, "PG": 1, "PG13": 2, "R": 3, "NC17": 4}
 """Maturity ratings from mildest to strongest. A policy admits its own rating and everything milder."""
 UNRATED = 127
-"""The rank of a rating nobody knows: above every policy, so it is never served."""
+"""Rank of an unknown rating: above every policy, so it is never served."""
 
 
 _MEDIA = frozenset(("posterUrl", "width", "height", "action", "renditions", "captions", "metadata"))
 
 
 def rating_rank(rating: str | None) -> int:
-    """The rank of a video's rating; an unknown one ranks above every policy."""
+    """Return the rank of a video's rating; an unknown one ranks above every policy."""
     return RATINGS.get(rating or "", UNRATED)
 
 
 def policy_rank(policy: str | None) -> int:
-    """The strongest rank a policy admits; an unknown policy admits only `G`."""
+    """Return the strongest rank that a policy admits; an unknown policy admits only `G`."""
     return RATINGS.get(policy or "", RATINGS["G"])
 
 
-@dataclass(slots=True, unsafe_hash=True)  # nobody changes one; frozen, it is four times as dear to make
+@dataclass(slots=True, unsafe_hash=True)  # never changed; frozen, it would be four times as slow to make
 class Video:
-    """A video as the CMS stores it. Times are seconds since the epoch; `expires_at` None means never.
+    """A stored video. Times are seconds since the epoch.
 
-    `editorial_boost` is a bounded preference of the content team in [-10, 10], 0 when it has none.
-    `popularity_override`, where given, lets the video count as popular as that percentile (0 to 100) of the catalog.
-    `countries` empty means everywhere. `age_bands` and `platforms` name whom a video is made for: a preference
-    of the ranking that keeps nobody from it (ratings and rules do that). `media` is what players need besides, `place`
-    where it stands in a series.
+    expires_at              None: never
+    editorial_boost         preference of the content team, -10 to 10; 0 for none
+    popularity_override     the video ranks as popular as this percentile (0 to 100) of the catalog; None: as it is
+    countries               where it can be served; empty: everywhere
+    age_bands, platforms    preferences of the ranking; they exclude no viewer (ratings and rules do)
+    media                   other player data
+    place                   position in a series
     """
 
     id: str
@@ -76,11 +78,11 @@ class Video:
 
     @classmethod
     def from_document(cls, body: dict[str, Any]) -> Video:
-        """Read a stored video; a field that is missing or of the wrong type gets its neutral value.
+        """Read a stored video. A field that is missing or of the wrong type gets its neutral value.
 
-        Lenient on purpose: the CMS validates what it writes, and one odd row must not hide a tenant's catalog.
-        What cannot be trusted fails closed (no rating → unrated → never served). Links get their canonical form, one
-        that cannot be read is empty.
+        Lenient on purpose: the CMS validates its writes, and one odd row must not hide a tenant's catalog. Fields of
+        safety fail closed (no rating → unrated → never served). Links get their canonical form; an invalid one is
+        empty.
         """
         return cls(
             id=str(body["id"]),
@@ -135,17 +137,17 @@ class Video:
 
 
 def canonical_or_stored_language(text: str) -> str:
-    """The canonical tag of a stored language; one that cannot be read stays as it is."""
+    """Return the canonical tag of a stored language; an unreadable one unchanged."""
     return canonical_language(text, lenient=True) or text.lower()
 
 
 _stored_language = lru_cache(1_024)(canonical_or_stored_language)
-"""For the few languages of stored videos."""
+"""Cached, as stored videos have few languages."""
 
 
 def canonical_or_stored_countries(texts: Iterable[str]) -> tuple[str, ...]:
-    """The canonical codes of stored countries, each once. One that is no country stays, so that a video that is
-    restricted to it does not get everywhere."""
+    """Return the canonical codes of stored countries, without duplicates. An unknown code stays: without it, a video
+    restricted to it would be served everywhere."""
     return tuple(dict.fromkeys(canonical_country(text) or text.upper() for text in texts))
 
 
@@ -165,7 +167,7 @@ def _number(value: object) -> float:
 
 
 def _bounded(value: object, low: float, high: float) -> float | None:
-    """A number moved into its bounds; None when there is none."""
+    """Return a number limited to its bounds; None without a number."""
     if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
         return None
     return min(high, max(low, float(value)))
@@ -180,35 +182,42 @@ DEFAULT_DIVERSITY, MAX_DIVERSITY = 0.1, 2.0
 MAX_ROLLUP_SHARDS = 16
 OPEN, APPROVAL = "open", "approval"
 FOLLOW_POLICIES = (OPEN, APPROVAL)
-"""Whether a follow holds at once, or once the followed person has agreed."""
+"""A follow is valid at once, or after the followed person has agreed."""
 FOLLOWERS, MUTUALS = "followers", "mutuals"
 FRIENDS_MEAN = (FOLLOWERS, MUTUALS)
-"""Who sees what an author shows to friends: who follows the author, or of these whom the author follows too."""
+"""Meaning of an author's friends: all followers, or the followers whom the author follows too."""
 DEFAULT_STORY_HOURS, MAX_STORY_HOURS = 24, 48
 DEFAULT_HOLD_REPORTS, MAX_HOLD_REPORTS = 5, 100
 AUTO_ON, AUTO_SUGGEST, AUTO_OFF = "on", "suggest", "off"
 AUTO_MODELS = (AUTO_ON, AUTO_SUGGEST, AUTO_OFF)
-"""What becomes of what a tenant's own learning finds: served, shown to its editors, or nothing."""
+"""Use of a tenant's learned models: serve them, only suggest them to editors, or do not learn any."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """A tenant's configuration as the feed and the fold use it.
+    """A tenant's configuration.
 
-    `weights` override the global model's by name. `affinity_half_life_days` (1 to 30) is how fast a user's tastes
-    fade; `popularity_half_life_hours` (1 to 168), where given, is how fast popularity does. `streak_cap` is the longest
-    run of one category on a page, 0 for no cap; `creator_cap` the most videos of one creator on a page, 0 for any.
-    `diversity` (0 to 2) is the score that a video entirely like one on the page loses. `model_version` names the
-    tenant's promoted model, None for the global one; `model_history` those before it, newest first.
-    `feed_requests_per_second` and `event_batches_per_second`, where given, limit the tenant.
-    `count_anonymous_events` lets events without a valid feed request id count in video stats.
-    `rollup_shards` (1 to `MAX_ROLLUP_SHARDS`) spreads a hot tenant's statistics over so many documents and sessions.
-    `require_user_token` lets nobody act for a user without a token signed by the tenant's backend.
-    `offer_next_episode` lets a feed offer the episode after one that the user finished.
-    `auto_model`, one of `AUTO_MODELS`, says what becomes of what the tenant's own learning finds; `holdout` whether a
-    few users are never served its personal model, to measure it by. `follow_policy`, `friends_mean` and `story_hours`
-    (1 to 48) say when a follow holds, who friends are, and how long a story lives; `story_hold_reports` (1 to 100) how
-    many people must report one until it is held back. The Studio may load media from `media_hosts`.
+    weights                     override the global model's weights by name
+    affinity_half_life_days     half-life of a user's tastes (1 to 30 days)
+    popularity_half_life_hours  half-life of popularity (1 to 168 hours); None: the model's
+    streak_cap                  longest run of one category on a page, 0 for no cap
+    creator_cap                 most videos of one creator on a page, 0 for no cap
+    diversity                   score that a video loses if it is identical to one on the page (0 to 2)
+    model_version               the tenant's promoted model, None for the global one
+    model_history               earlier promoted models, newest first
+    feed_requests_per_second, event_batches_per_second
+                                rate limits of the tenant in each process; None: no limit
+    count_anonymous_events      events without a valid feed request id count in video statistics
+    rollup_shards               documents and sessions for a hot tenant's statistics (1 to `MAX_ROLLUP_SHARDS`)
+    require_user_token          acting for a user needs a token signed by the tenant's backend
+    offer_next_episode          a feed offers the episode after one that the user finished
+    auto_model                  use of learned models, one of `AUTO_MODELS`
+    holdout                     2 % of users never get the personal model, so that it can be measured
+    follow_policy               when a follow is valid, one of `FOLLOW_POLICIES`
+    friends_mean                who an author's friends are, one of `FRIENDS_MEAN`
+    story_hours                 life of a story (1 to 48 hours)
+    story_hold_reports          reports by different people that hide a story (1 to 100)
+    media_hosts                 hosts from which the Studio can load media
     """
 
     id: str
@@ -239,7 +248,7 @@ class Tenant:
     model_version: str | None = None
     model_history: tuple[str | None, ...] = ()
     age_limits: tuple[tuple[AgeBand, int], ...] = field(init=False, repr=False, compare=False)
-    """`age_band_policies` as bands and maturity ranks; a band that cannot be read stands for every age."""
+    """`age_band_policies` as bands and maturity ranks; an unreadable band applies to every age."""
 
     def __post_init__(self) -> None:
         limits = [(read_age_band(text) or EVERY_AGE, policy_rank(p)) for text, p in self.age_band_policies.items()]
@@ -247,7 +256,7 @@ class Tenant:
 
     @classmethod
     def from_document(cls, body: dict[str, Any]) -> Tenant:
-        """Read a stored configuration; what is missing or malformed falls back to the safe default."""
+        """Read a stored configuration. A missing or malformed field gets its safe default."""
         limit = body.get("defaultLimit")
         weights = body.get("weights")
         streak = body.get("streakCap")
@@ -278,7 +287,7 @@ class Tenant:
             auto_model=_auto_model(body.get("autoModel")),
             holdout=body.get("holdout") is not False,
             offer_next_episode=body.get("offerNextEpisode") is not False,
-            # What cannot be read is taken for the stricter one.
+            # An unreadable value becomes the stricter one.
             follow_policy=OPEN if body.get("followPolicy", OPEN) == OPEN else APPROVAL,
             friends_mean=FOLLOWERS if body.get("friendsMean", FOLLOWERS) == FOLLOWERS else MUTUALS,
             story_hours=int(_bounded(body.get("storyHours"), 1.0, MAX_STORY_HOURS) or DEFAULT_STORY_HOURS),
@@ -328,7 +337,7 @@ class Tenant:
 
 
 def _auto_model(value: object) -> str:
-    """What is stored; off where it makes no sense, since then nobody knows what was wanted."""
+    """Return the stored value; `off` for an invalid one, since the intention is unknown."""
     if value is None:
         return AUTO_ON
     return value if isinstance(value, str) and value in AUTO_MODELS else AUTO_OFF
@@ -340,9 +349,9 @@ def _string_map(value: object) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """One arm of an experiment. `percent` of the tenant's users see it; None and {} mean what the tenant serves anyway.
+    """One arm of an experiment, for `percent` of the tenant's users. None and {}: as the tenant serves otherwise.
 
-    `number` is what a feed request id carries: 1 for the first arm, …; 0 stands for nobody's experiment.
+    `number`: stored in feed request ids, 1 for the first arm; 0 means no experiment.
     """
 
     number: int
@@ -354,10 +363,10 @@ class Arm:
 
 @dataclass(frozen=True, slots=True)
 class Experiment:
-    """A comparison of arms on one tenant's users. `salt` decides who is where, so a new one deals anew.
+    """Experiment on a tenant's users. `salt` decides each user's arm, so a new salt assigns arms anew.
 
-    Shares add up to at most 100; who is left is outside and sees what the tenant serves. At most one is running. It
-    compares in `feeds` alone.
+    Shares add up to at most 100; the other users get what the tenant serves otherwise. At most one experiment is
+    running. It applies only to the feeds in `feeds`.
     """
 
     id: str
@@ -375,7 +384,7 @@ class Experiment:
 
     @classmethod
     def from_document(cls, body: dict[str, Any]) -> Experiment:
-        """Read a stored experiment; one that makes no sense is not running."""
+        """Read a stored experiment; an invalid one is not running."""
         arms = tuple(
             Arm(
                 number,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class ReportedVideos:
-    """The ids. `whole`: everything that is archived of the page was read; otherwise there may be more."""
+    """Ids of the videos. `whole`: all archived events of the page were read; otherwise there can be more."""
 
     ids: frozenset[str]
     whole: bool

@@ -1,6 +1,6 @@
-"""Rules and playlists of content teams, as the feed reads them.
+"""Editorial rules and playlists: the records, and lenient readers of stored documents.
 
-The CMS checks what it writes; these readers take what is there, and leave out a rule they cannot read.
+The CMS validates its writes. These readers accept stored documents as they are, and leave out an unreadable rule.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from shared.domain.records import canonical_or_stored_countries
 from shared.domain.text import composed
 
 BOOST, SUPPRESS, PIN, EXCLUDE, LIMIT = ACTIONS = ("boost", "suppress", "pin", "exclude", "limit")
-"""Raise or lower matching videos; put them at fixed positions; never show them; show nothing but them."""
+"""Raise or lower the score of matching videos; put them at fixed positions; never show them; show only them."""
 
 MIN_MULTIPLIER, MAX_MULTIPLIER = 0.1, 10.0
 """Bounds of one rule's multiplier."""
 MIN_PRODUCT, MAX_PRODUCT = 0.05, 20.0
-"""Bounds of what all rules together may do to one video."""
+"""Bounds of the product of all rules' multipliers for one video."""
 MAX_POSITION = 50
 UNREADABLE = "?"
-"""Stands for a language that cannot be read: the key of no viewer."""
+"""For an unreadable language: it matches no viewer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """Which videos a rule means. Every part that is given must hold; inside a list one match is enough.
+    """Videos to which a rule applies. Every given field must match; in a list, one match is enough.
 
-    `all_tags` is the exception: the video must have each of them. Ages count from publication, in hours.
+    In `all_tags`, all must match. Ages are hours since publication.
     """
 
     tags: tuple[str, ...] = ()
@@ -64,11 +64,10 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Audience:
-    """The viewers a rule holds for; an empty part means everyone. A viewer whose hint is not known is in no named
-    audience.
+    """Viewers to which a rule applies; an empty field means everyone. A viewer without a hint matches no named value.
 
-    `countries` and `platforms` are canonical, `languages` keys that match as in `shared/domain/languages.py`; an age
-    band includes all that it overlaps. What cannot be read includes nobody.
+    `countries` and `platforms` are canonical; `languages` are keys of `shared/domain/languages.py`; an age band matches
+    every band it overlaps. An unreadable value matches no viewer.
     """
 
     countries: frozenset[str] = frozenset()
@@ -88,7 +87,7 @@ class Audience:
     def includes(
         self, country: str | None, language: str | None, age_band: AgeBand | None, platform: str | None
     ) -> bool:
-        """Whether a viewer with these hints is meant."""
+        """Whether the rule applies to a viewer with these hints."""
         return (
             (not self.countries or country in self.countries)
             and (not self.platforms or platform in self.platforms)
@@ -102,10 +101,10 @@ class Audience:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One editorial rule. `multiplier` for boost and suppress; `positions` for pins, 1 is the top of the walk.
+    """One editorial rule. `multiplier`: for boost and suppress; `positions`: for pins, 1 is the top of the feed.
 
-    In force from `starts_at` until before `ends_at` (seconds since the epoch; None: open). Where two rules want the
-    same, the higher `priority` has it, then the lower id.
+    In force from `starts_at` until before `ends_at` (seconds since the epoch; None: open). If two rules conflict, the
+    higher `priority` wins, then the lower id.
     """
 
     id: str
@@ -141,7 +140,7 @@ class Rule:
         )
 
     def in_force(self, now: float) -> bool:
-        """Whether it is switched on and inside its window."""
+        """Whether the rule is switched on and inside its time window."""
         return (
             self.enabled
             and (self.starts_at is None or self.starts_at <= now)
@@ -151,9 +150,9 @@ class Rule:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Editorial:
-    """A tenant's rules, the most important first, and its playlists (id → video ids in order).
+    """A tenant's rules, highest priority first, and its playlists (id → video ids in order).
 
-    Immutable and compared by identity: a change makes another one, which is how caches notice.
+    Immutable and compared by identity: a change makes a new object, which caches notice.
     """
 
     rules: tuple[Rule, ...] = ()
@@ -161,7 +160,7 @@ class Editorial:
 
     @classmethod
     def of(cls, rules: Mapping[str, Rule], playlists: Mapping[str, tuple[str, ...]]) -> Editorial:
-        """Put in order."""
+        """Create from rules and playlists by id, in any order."""
         ordered = sorted(rules.values(), key=lambda rule: (-rule.priority, rule.id))
         return cls(tuple(ordered), dict(playlists))
 
@@ -170,7 +169,7 @@ NO_RULES = Editorial()
 
 
 def playlist_videos(body: Mapping[str, Any]) -> tuple[str, ...]:
-    """A stored playlist's video ids, in order."""
+    """Return a stored playlist's video ids, in order."""
     return _texts(body.get("videoIds"))
 
 
@@ -183,7 +182,7 @@ def _texts(value: object) -> tuple[str, ...]:
 
 
 def _names(value: object) -> tuple[str, ...]:
-    """Categories, tags or creators, in the normal form that videos have."""
+    """Return categories, tags or creators in the normal form of videos."""
     return tuple(map(composed, _texts(value)))
 
 

@@ -1,4 +1,4 @@
-"""Where a video stands in a series: its series, season and episode. Pure."""
+"""Position of a video in a series: series, season and episode. Pure."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from shared.domain.formats import SERIES_ID
 
 MAX_SEASON, MAX_EPISODE = 10_000, 100_000
 UNNUMBERED = 2**31 - 1
-"""Stands for a season or an episode that has no number: it sorts after every number."""
+"""For a season or an episode without a number; it sorts after every number."""
 
 
 @dataclass(frozen=True, slots=True)
 class SeriesPlace:
-    """`series_id` empty: part of no series. A number is None where the content team gave none."""
+    """Position in a series. `series_id` empty: in no series. A number is None if the content team gave none."""
 
     series_id: str = ""
     season: int | None = None
@@ -23,7 +23,7 @@ class SeriesPlace:
 
     @classmethod
     def from_document(cls, body: Mapping[str, Any]) -> SeriesPlace:
-        """Read it from a stored video. A series that cannot be read is none, a number that cannot be read is left
+        """Read the position of a stored video. An unreadable series means no series; an unreadable number is left
         out."""
         series_id = body.get("seriesId")
         if not isinstance(series_id, str) or not SERIES_ID.matches(series_id):
@@ -37,7 +37,7 @@ class SeriesPlace:
         return UNNUMBERED if season is None else season, UNNUMBERED if episode is None else episode
 
     def shown(self) -> dict[str, Any]:
-        """The fields that are set, as they are stored and answered."""
+        """Return the set fields, as they are stored and answered."""
         every = {"seriesId": self.series_id or None, "season": self.season, "episode": self.episode}
         return {name: value for name, value in every.items() if value is not None}
 

@@ -1,4 +1,4 @@
-"""Columns of stored signals as bytes: what the versions of the format have in common. Pure."""
+"""Encodes and decodes columns of stored signals; shared by the versions of the format. Pure."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CHECKSUM = struct.Struct("<I")
 _24_BITS = np.uint32(0xFFFFFF)
 _FIRST = np.zeros(1, np.intp)
 FEW_FINGERPRINTS = 40
-"""Fewer fingerprints than this are not worth splitting."""
+"""Below this number, splitting fingerprints saves nothing."""
 
 
 class UnreadableSignals(ValueError):
@@ -43,13 +43,14 @@ class Reader:
         self.at = at
 
     def take(self, dtype: Any, count: int) -> NDArray[Any]:
-        """A column of `count` values."""
+        """Return a column of `count` values."""
         found = np.frombuffer(self.raw, dtype, count, self.at)
         self.at += found.nbytes
         return found
 
     def take_wide(self, count: int) -> NDArray[np.uint32]:
-        """Three little-endian bytes each: read as four, of which the last is the next one's (or the checksum's)."""
+        """Return values of three little-endian bytes, read as four; the last byte belongs to the next value or to the
+        checksum."""
         found = np.ndarray((count,), "<u4", self.raw, self.at, (3,)) & _24_BITS
         self.at += 3 * count
         return found
@@ -72,7 +73,7 @@ class Reader:
         return found
 
     def take_bits(self, count: int) -> NDArray[np.bool_]:
-        """Flags, eight a byte."""
+        """Return flags, eight per byte."""
         return np.unpackbits(self.take(np.uint8, (count + 7) // 8), count=count).view(np.bool_)
 
     def take_places(self, dtype: Any, count: int) -> NDArray[Any]:
@@ -83,12 +84,12 @@ class Reader:
         return found
 
     def take_days(self, count: int, newest_day: int) -> NDArray[np.int32]:
-        """Days, a byte each, stored as ages."""
+        """Return days, stored as ages of one byte."""
         days: NDArray[np.int32] = newest_day - self.take(np.uint8, count).astype(np.int32)
         return days
 
     def take_minutes(self, count: int, newest_minute: int) -> NDArray[np.int32]:
-        """Minutes, three bytes each, stored as ages."""
+        """Return minutes, stored as ages of three bytes."""
         minutes: NDArray[np.int32] = newest_minute - self.take_wide(count).astype(np.int32)
         return minutes
 
@@ -104,7 +105,7 @@ class Reader:
 
 
 def split(column: NDArray[Any], counts: Sequence[int]) -> list[NDArray[Any]]:
-    """A column cut into one for each of the counts."""
+    """Split a column into parts of the given lengths."""
     columns, at = [], 0
     for count in counts:
         columns.append(column[at : at + count])
@@ -113,79 +114,79 @@ def split(column: NDArray[Any], counts: Sequence[int]) -> list[NDArray[Any]]:
 
 
 def within(values: NDArray[Any], most: int) -> NDArray[Any]:
-    """Values with those outside 0 … `most` at the nearer end; a quarter of what `np.clip` takes for short columns."""
+    """Clip values to 0 … `most`, in a quarter of `np.clip`'s time for short columns."""
     found: NDArray[Any] = np.minimum(np.maximum(values, 0), most)
     return found
 
 
 def by_day(days: NDArray[Any], newest_day: int) -> tuple[NDArray[Any], bytes]:
-    """The ages that some days have, in ascending order, and a byte and a two-byte count for each of them."""
+    """Return the distinct ages of days, ascending, and a byte and a two-byte count for each."""
     counts = np.bincount(within(newest_day - days, 255))
     ages = np.flatnonzero(counts)
     return ages, ages.astype(np.uint8).tobytes() + counts[ages].astype("<u2").tobytes()
 
 
 def narrow(values: NDArray[Any]) -> bytes:
-    """Unsigned integers as three little-endian bytes each."""
+    """Encode unsigned integers as three little-endian bytes each."""
     wide: NDArray[np.uint8] = values.astype("<u4").view(np.uint8)
     kept: NDArray[np.uint8] = wide.reshape(-1, 4)[:, :3]
     return kept.tobytes()
 
 
 def runs(ascending: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:
-    """The values of a sorted column, each once, and how often each stands there."""
+    """Return the distinct values of a sorted column, and the count of each."""
     ends = (ascending[1:] != ascending[:-1]).nonzero()[0] + 1
     begins = np.concatenate([_FIRST[: len(ascending)], ends])
     return ascending[begins], np.concatenate([ends, [len(ascending)]])[: len(begins)] - begins
 
 
 def newest_first(ring: Timeline) -> NDArray[np.uint32]:
-    """The fingerprints of a ring by descending time, which is how a fold leaves them."""
+    """Return the fingerprints of a ring by descending time, the order of the fold."""
     if (ring.times[1:] <= ring.times[:-1]).all():
         return ring.keys
     return ring.keys[np.argsort(-ring.times, kind="stable")]
 
 
 def keys_bytes(keys: NDArray[np.uint32]) -> bytes:
-    """Fingerprints, four bytes each."""
+    """Encode fingerprints as four bytes each."""
     stored: NDArray[np.uint32] = keys.astype("<u4", copy=False)
     return stored.tobytes()
 
 
 def day_bytes(days: NDArray[Any], newest_day: int) -> bytes:
-    """Days as ages, a byte each."""
+    """Encode days as ages of one byte."""
     ages: NDArray[np.uint8] = within(newest_day - days, 255).astype(np.uint8)
     return ages.tobytes()
 
 
 def minute_bytes(minutes: NDArray[Any], newest_minute: int) -> bytes:
-    """Minutes as ages, three bytes each."""
+    """Encode minutes as ages of three bytes."""
     return narrow(within(newest_minute - minutes, 0xFFFFFF))
 
 
 def watched_ages(signals: Signals) -> NDArray[np.int64]:
-    """How old long views are, in seconds before the end of the newest minute."""
+    """Return the ages of long views, in seconds before the end of the newest minute."""
     ages: NDArray[np.int64] = (signals.newest_minute + 1) * SECONDS_PER_MINUTE - (signals.watched.times >> ORDER_BITS)
     return ages
 
 
 def watched_bytes(signals: Signals) -> bytes:
-    """Long views, nine bytes each: fingerprints, ages, order."""
+    """Encode long views as nine bytes each: fingerprints, ages, order."""
     order: NDArray[np.uint16] = (signals.watched.times & ((1 << ORDER_BITS) - 1)).astype("<u2")
     return keys_bytes(signals.watched.keys) + narrow(within(watched_ages(signals), 0xFFFFFF)) + order.tobytes()
 
 
 def progress_bytes(signals: Signals) -> bytes:
-    """Play progress, nine bytes each: fingerprints, ages in minutes, seconds (`Progress` says what else is in them)."""
+    """Encode play progress as nine bytes each: fingerprints, ages in minutes, seconds with flags (see `Progress`)."""
     ring = signals.progress
     seconds: NDArray[np.uint16] = np.minimum(ring.seconds, 0xFFFF).astype("<u2")
     return keys_bytes(ring.keys) + minute_bytes(ring.times, signals.newest_minute) + seconds.tobytes()
 
 
 def sums_bytes(sums: NDArray[np.float32]) -> bytes:
-    """Sums: a bit for each that says whether it is not 0, then three bytes for each of those.
+    """Encode sums: a bit for each tells whether it is not 0, then three bytes for each of those.
 
-    These are a float of 32 bits without its last eight, rounded: what that loses is 2^-16 of the sum at most.
+    The bytes are a rounded float of 32 bits without its last eight; the error is at most 2^-16 of the sum.
     """
     some = sums != 0
     bits: NDArray[np.uint32] = sums[some].view(np.uint32)
@@ -193,10 +194,10 @@ def sums_bytes(sums: NDArray[np.float32]) -> bytes:
 
 
 def fingerprints_bytes(ascending: NDArray[np.uint32]) -> bytes:
-    """Fingerprints of 24 bits in ascending order.
+    """Encode ascending fingerprints of 24 bits.
 
-    The low 16 bits of each; then the high eight of all as bits: a one for each fingerprint, a zero where the next value
-    of the high eight begins. A few are three bytes each instead: the zeros alone take 32.
+    First the low 16 bits of each, then the high eight of all in unary: a one for each fingerprint, a zero where the
+    next value of the high eight begins. Few fingerprints take three bytes each instead, as the zeros take 32 bytes.
     """
     if len(ascending) < FEW_FINGERPRINTS:
         return narrow(ascending)
@@ -206,16 +207,16 @@ def fingerprints_bytes(ascending: NDArray[np.uint32]) -> bytes:
 
 
 def places_of_bytes(column: NDArray[Any]) -> bytes:
-    """A column by the places of its bytes, all first bytes first: what is alike stands together and is compressed."""
+    """Encode a column byte plane by byte plane: similar bytes are adjacent, which compresses better."""
     return column.view(np.uint8).reshape(len(column), column.itemsize).T.tobytes()
 
 
 def sealed(raw: bytes, binds_to: int = 0) -> bytes:
-    """The bytes with their checksum, which also covers what `binds_to` is the checksum of."""
+    """Append a checksum to bytes. It also covers the data whose checksum is `binds_to`."""
     return raw + CHECKSUM.pack(zlib.crc32(raw, binds_to))
 
 
 def is_whole(raw: bytes, binds_to: int = 0) -> bool:
-    """Whether sealed bytes are as they were written."""
+    """Whether the checksum of sealed bytes is right."""
     ends = len(raw) - CHECKSUM.size
     return ends >= 0 and CHECKSUM.unpack_from(raw, ends)[0] == zlib.crc32(memoryview(raw)[:ends], binds_to)

@@ -1,7 +1,7 @@
-"""A user's signals as one small document in the store, in the versions that are read and written. Pure.
+"""Converts a user's signals to one small stored document and back, in versions 2 and 3. Pure.
 
-Version 3 says so in `v`; version 2 has no `v`. Every later version must have one, so that a release that does not know
-it leaves it alone.
+Version 3 has its number in `v`; version 2 has no `v`. Every later version must have one, so that a release that does
+not know it leaves the document alone.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from shared.domain.signals_columns import NewerSignals, UnreadableSignals, is_wh
 from shared.domain.user_signals import SIGNALS_ID, SIGNALS_TTL_SECONDS, Signals
 
 VERSIONS = (signals_v2.VERSION, signals_v3.VERSION)
-"""The versions that are read, and that can be written."""
+"""Versions that can be read and written."""
 
 
 def to_document(signals: Signals, version: int = signals_v2.VERSION) -> dict[str, Any]:
     """The stored shape, of one of `VERSIONS`. Lives 90 days after its last write.
 
-    At the caps it stays within `MAX_DOCUMENT_BYTES` as JSON with what the fold adds: the partition, the tenant, and
-    when the user was erased. Beside `packed` stands what the release before this one does not know: it passes it over,
-    and drops it when it writes the document.
+    At the caps, its JSON stays within `MAX_DOCUMENT_BYTES`, including the fields that the fold adds: partition, tenant,
+    and time of erasure. Fields beside `packed` are unknown to the release before this one, which ignores them and drops
+    them when it writes the document.
     """
     if not signals.whole:
         raise ValueError("signals read for a ranking cannot be stored")
@@ -54,10 +54,10 @@ def to_document(signals: Signals, version: int = signals_v2.VERSION) -> dict[str
 def from_document(body: dict[str, Any], *, whole: bool = True) -> Signals | None:
     """Read a stored document; None for the tombstone of an erasure.
 
-    Not `whole`: for a ranking, which takes a third of the time; days, identities, what was counted, and the times of
-    what was seen, dismissed and followed stay empty. Of version 2, views then stand for interest,
-    there are the 20 newest long views in minutes, and no follows and no progress. Raises `UnreadableSignals`, and as
-    `NewerSignals` for a version that only a later release knows.
+    Not `whole`: for a ranking, in a third of the time. Days, identities, counted receipts, and the times of `seen`,
+    `dismissed` and `follows` stay empty. Version 2 then has views in place of interest, the 20 newest long views in
+    minutes, and neither follows nor progress. Raises `UnreadableSignals`; its subclass `NewerSignals` for a version
+    that only a later release knows.
     """
     if body.get("kind") == "erased":
         return None
@@ -83,7 +83,7 @@ def from_document(body: dict[str, Any], *, whole: bool = True) -> Signals | None
 
 
 def _with_finished(signals: Signals, body: dict[str, Any]) -> Signals:
-    """The signals with the finished episodes, none where they are missing or damaged."""
+    """Add the finished episodes to the signals; none if they are missing or damaged."""
     if "finished" in body:
         try:
             signals.finished = FinishedEpisodes.unpack(_bytes(body["finished"]))
@@ -97,7 +97,7 @@ def _text(raw: bytes) -> str:
 
 
 def _bytes(text: Any) -> bytes:
-    """The bytes of a text, none where it is missing or damaged."""
+    """Decode the bytes of a text; empty if it is missing or damaged."""
     try:
         return base64.b64decode(text, validate=True)
     except (TypeError, ValueError):
@@ -105,8 +105,8 @@ def _bytes(text: Any) -> bytes:
 
 
 def _counted(text: Any, updated_at: float) -> CountedReceipts:
-    """The counted receipts. Where the release before this one dropped them, nothing that may have been counted until
-    the last fold counts again."""
+    """Return the counted receipts. If an earlier release dropped them, nothing served before the last fold counts,
+    since it can have been counted."""
     try:
         return CountedReceipts.unpack(base64.b64decode(text, validate=True))
     except (TypeError, ValueError):

@@ -1,8 +1,8 @@
-"""Version 2 of stored signals: what the release before reads, and beside it the additions that it passes over. Pure.
+"""Encodes version 2 of stored signals: a part that the previous release reads, and additions that it ignores. Pure.
 
 `pack` makes the part that both releases read, with 20 long views in minutes. `pack_additions` makes the rest: 60 long
-views in seconds, interest by time watched, follows and play progress. Its checksum covers the other part as well: the
-release before drops it when it writes, and additions to something else are no additions.
+views in seconds, interest by time watched, follows and play progress. Its checksum also covers the first part: when the
+previous release has rewritten that, the additions no longer fit and are ignored.
 """
 
 from __future__ import annotations
@@ -58,14 +58,14 @@ _STORED: dict[int, Any] = {
     CATEGORY_FIELDS: [column for column in range(CATEGORY_FIELDS) if column != INTEREST],
     TAG_FIELDS: slice(INTEREST),
 }
-"""The columns that `packed` has, by how many there are in memory."""
+"""Columns in `packed`, by their number in memory."""
 _NO_DAYS: NDArray[np.int32] = np.zeros(0, np.int32)
 _NO_IDENTITIES = Timeline(times=np.zeros(0, np.int64))
 _NO_FOLLOWS, _NO_PROGRESS = Timeline(), Progress()
 
 
 def pack(signals: Signals) -> bytes:
-    """The part that the release before reads too; `shared/domain/signals_document.py` says what is around it."""
+    """Encode the part that the previous release reads too, for `shared/domain/signals_document.py`."""
     accepted_ms = int(signals.identities.times.max(initial=0))
     newest_day, newest_minute = signals.newest_day, signals.newest_minute
     day_ages, days = by_day(signals.seen.times, newest_day)
@@ -102,7 +102,7 @@ def pack(signals: Signals) -> bytes:
 
 
 def pack_additions(signals: Signals, packed: bytes) -> bytes:
-    """Pack the parts that `packed` has no room for."""
+    """Encode the parts that `packed` lacks."""
     header = _ADDITIONS.pack(VERSION, len(signals.watched.keys), len(signals.follows.keys), len(signals.progress.keys))
     parts = [header]
     tables = (signals.categories, signals.tags, signals.creators)
@@ -117,7 +117,7 @@ def pack_additions(signals: Signals, packed: bytes) -> bytes:
 
 @dataclass(slots=True)
 class _Additions:
-    """Parts stored beside those that the release before reads. `interest` of categories, tags and creators together."""
+    """Parts that the previous release does not read. `interest`: of categories, tags and creators together."""
 
     interest: NDArray[np.float32]
     watched: Timeline
@@ -126,11 +126,11 @@ class _Additions:
 
 
 def unpack(raw: bytes, additions: bytes, updated_at: float, whole: bool) -> Signals:
-    """The inverse of `pack` and `pack_additions`. Raises `UnreadableSignals`, `ValueError` or `struct.error`.
+    """Decode the bytes of `pack` and `pack_additions`. Raises `UnreadableSignals`, `ValueError` or `struct.error`.
 
-    Without additions, or with some that belong to something else, views stand for interest, as in the release before,
-    and no play counts any more that may have been counted.
-    Not `whole`: nothing is read of the additions, so there are 20 long views in minutes, and views stand for interest.
+    Without additions that fit, views replace interest, as in the previous release, and no play counts that can have
+    been counted. Not `whole`: the additions are not read, so there are 20 long views in minutes, and views replace
+    interest.
     """
     if not is_whole(raw):
         raise UnreadableSignals("the checksum does not match")

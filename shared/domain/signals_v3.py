@@ -1,8 +1,8 @@
-"""Version 3 of stored signals: everything in one text, in two parts. Pure.
+"""Encodes version 3 of stored signals: one text with two parts. Pure.
 
-The first part is all that a ranking needs: columns that are small and need no decompressing. The second is what only
-folding and showing need: it is compressed, and no feed request opens it. An encoding byte tells this layout
-(`COLUMNS`) from the first one, which is still read (`shared/domain/signals_v3_rows.py`).
+The first part has the data for ranking, in small uncompressed columns. The second has the data for folding and for the
+signals view; it is compressed, and feed requests do not read it. An encoding byte distinguishes this layout (`COLUMNS`)
+from the first one, which is still read (`shared/domain/signals_v3_rows.py`).
 """
 
 from __future__ import annotations
@@ -51,27 +51,27 @@ from shared.domain.user_signals import (
 
 VERSION = 3
 COLUMNS = 2
-"""The encoding byte of this layout."""
+"""Encoding byte of this layout."""
 HEADER = signals_v3_rows.HEADER
 PERIOD_MINUTES = 32 * MINUTES_PER_DAY
-"""Sums are stored as of the beginning of such a period of the epoch, by the newest minute: what no event touches is
-stored in the same bits again. Rounding a faded sum after each batch would add up."""
+"""Sums are stored as of the beginning of the newest minute's period. So a sum without new events keeps the same bits;
+rounding a decayed sum after each batch would add up."""
 _REST = struct.Struct("<BQHH")
 _MAX_REST_BYTES = 8_192
 _WINDOW_BITS, _MEMORY = -10, 3
-"""Raw deflate of a small window, and of small blocks, which suit short columns that differ."""
+"""Raw deflate with a small window and small blocks, which suit short, different columns."""
 _NO_TIMES: NDArray[np.int32] = np.zeros(0, np.int32)
 _LOW_ORDER = (1 << ORDER_BITS) - 1
 
 
 def pack(signals: Signals) -> bytes:
-    """The document's bytes; `shared/domain/signals_document.py` says what is around them."""
+    """Encode the signals, for `shared/domain/signals_document.py`."""
     by_fingerprint = signals.seen.keys.argsort()
     rest = _compressed(_pack_rest(signals, by_fingerprint))
     tables = (signals.categories, signals.tags, signals.creators)
     rings = (signals.dismissed, signals.watched, signals.skipped, signals.follows, signals.progress)
     counts = [len(each.keys) for each in (*tables, *rings)]
-    half_life = float(np.float32(signals.half_life_days))  # as it is stored and will be read
+    half_life = float(np.float32(signals.half_life_days))  # with the precision of the stored value
     header = HEADER.pack(
         VERSION,
         COLUMNS,
@@ -102,7 +102,7 @@ def pack(signals: Signals) -> bytes:
 
 
 def _growth(newest_minute: int, half_life_days: float) -> float:
-    """Factor that converts sums as of the newest minute to the beginning of its period."""
+    """Return the factor that converts sums of the newest minute to the beginning of its period."""
     return float(2.0 ** (newest_minute % PERIOD_MINUTES / (half_life_days * MINUTES_PER_DAY)))
 
 
@@ -134,8 +134,8 @@ def _compressed(raw: bytes) -> bytes:
 
 
 def unpack(raw: bytes, updated_at: float, whole: bool) -> Signals:
-    """The inverse of `pack`, and of what an earlier package packed. Raises `UnreadableSignals`, `ValueError`,
-    `ArithmeticError` or `struct.error`."""
+    """Decode the bytes of `pack`, or of the first layout. Raises `UnreadableSignals`, `ValueError`, `ArithmeticError`
+    or `struct.error`."""
     if not is_whole(raw):
         raise UnreadableSignals("the checksum does not match")
     version, encoding, half_life, newest_minute, events, *numbers = HEADER.unpack_from(raw)
@@ -183,7 +183,7 @@ def _counters(sums: NDArray[np.float32], keys: NDArray[np.uint32], fields: int, 
 
 
 def _read_rest(signals: Signals, identities: Reader, n_rest: int) -> None:
-    """Read what a ranking does not need: behind `identities`, whose number is what is left before the rest."""
+    """Read the second part. The number of `identities` follows from the bytes that remain before it."""
     begins = len(identities.raw) - CHECKSUM.size - n_rest
     n_identities, left_over = divmod(begins - identities.at, 4)
     if n_identities < 0 or left_over:

@@ -1,7 +1,7 @@
-"""The first layout of version 3 of stored signals: read, and no longer written. Pure.
+"""Decodes the first layout of version 3 of stored signals, which is no longer written. Pure.
 
-The first part is all that a ranking needs and is read as it is. The second is what only folding and showing need: as it
-is (`PLAIN`) or compressed (`ZLIB`). `shared/domain/signals_v3.py` has the layout that is written.
+The first part has the data for ranking, uncompressed. The second has the data for folding and for the signals view,
+uncompressed (`PLAIN`) or compressed (`ZLIB`). `shared/domain/signals_v3.py` has the layout that is written.
 """
 
 from __future__ import annotations
@@ -33,16 +33,15 @@ from shared.domain.user_signals import (
 PLAIN, ZLIB = 0, 1
 ENCODINGS = (PLAIN, ZLIB)
 HEADER = struct.Struct("<BBfII3fH8BH")
-"""Version, encoding, half-life in days, newest minute, events, what each table lost; how many videos were seen; how
-many entries categories, tags, creators, dismissed, watched, skipped, follows and progress have; bytes of the rest."""
+"""Version, encoding, half-life in days, newest minute, events, `lost` of each table; number of seen videos; numbers of
+entries of categories, tags, creators, dismissed, watched, skipped, follows and progress; bytes of the rest."""
 _REST = struct.Struct("<BBQHH")
 _MAX_REST_BYTES = 8_192
 _NO_DAYS: NDArray[np.int32] = np.zeros(0, np.int32)
 
 
 def unpack(raw: bytes, updated_at: float, whole: bool) -> Signals:
-    """Read bytes whose checksum and version were found right. Raises `UnreadableSignals`, `ValueError` or
-    `struct.error`."""
+    """Decode bytes with a valid checksum and version. Raises `UnreadableSignals`, `ValueError` or `struct.error`."""
     _, encoding, half_life, newest_minute, events, *numbers = HEADER.unpack_from(raw)
     lost, (n_seen, *n, n_rest) = numbers[:3], numbers[3:]
     reader = Reader(raw, HEADER.size)

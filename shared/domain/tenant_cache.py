@@ -1,4 +1,4 @@
-"""A cache in memory that no caller can grow: a budget in bytes, and a share of it for each tenant."""
+"""In-memory cache with a budget in bytes for all tenants and a largest share for each."""
 
 from __future__ import annotations
 
@@ -10,15 +10,14 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 ENTRY_BYTES = 200
-"""What an entry costs beside its value: its key, and its places in the tables."""
+"""Bytes of an entry besides its value: key and table entries."""
 
 
 class TenantCache(Generic[K, V]):
-    """Values by tenant and key, the ones used least lately go first.
+    """Values by tenant and key; the least recently used are evicted.
 
-    A tenant holds at most `share` of the budget. Where there is no room for all, tenants that hold more than an equal
-    part make room: a tenant that asks for ever new keys pushes out its own values and nobody else's. What is larger
-    than a share is not kept.
+    A tenant has at most `share` of the budget. When the budget is full, tenants above an equal part lose values first.
+    So a tenant that asks for ever new keys evicts only its own values. A value larger than a share is not cached.
     """
 
     def __init__(self, budget_bytes: int, *, share: float = 0.25) -> None:
@@ -32,11 +31,11 @@ class TenantCache(Generic[K, V]):
         return sum(map(len, self._entries.values()))
 
     def held_by(self, tenant_id: str) -> int:
-        """The bytes that a tenant's values take."""
+        """Return the bytes of a tenant's values."""
         return self._held.get(tenant_id, 0)
 
     def get(self, tenant_id: str, key: K) -> V | None:
-        """The value; None when there is none."""
+        """Return the value, None without one."""
         entries = self._entries.get(tenant_id)
         found = entries.get(key) if entries is not None else None
         if entries is None or found is None:
@@ -45,7 +44,7 @@ class TenantCache(Generic[K, V]):
         return found[0]
 
     def get_all(self, tenant_id: str, keys: Iterable[K]) -> dict[K, V]:
-        """The values that there are, by key."""
+        """Return the cached values by key."""
         entries = self._entries.get(tenant_id)
         found: dict[K, V] = {}
         if entries is None:
@@ -58,7 +57,7 @@ class TenantCache(Generic[K, V]):
         return found
 
     def put(self, tenant_id: str, key: K, value: V, size_bytes: int = 0) -> None:
-        """Keep a value of so many bytes, in place of one with the same key."""
+        """Cache a value of `size_bytes`, in place of one with the same key."""
         self.drop(tenant_id, key)
         size_bytes += ENTRY_BYTES
         if size_bytes > self._share_bytes:
@@ -72,7 +71,7 @@ class TenantCache(Generic[K, V]):
             self._drop_oldest(tenant_id if over else max(self._held, key=self._held.__getitem__))
 
     def oldest(self, tenant_id: str) -> tuple[K, V] | None:
-        """The key and value that a tenant used least lately; None when it has none."""
+        """Return a tenant's least recently used key and value; None without any."""
         entries = self._entries.get(tenant_id)
         if not entries:
             return None
@@ -80,7 +79,7 @@ class TenantCache(Generic[K, V]):
         return key, entries[key][0]
 
     def drop(self, tenant_id: str, key: K) -> None:
-        """Forget a value, if it is there."""
+        """Remove a value, if it is cached."""
         entries = self._entries.get(tenant_id)
         found = entries.pop(key, None) if entries is not None else None
         if found is not None:

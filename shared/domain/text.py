@@ -1,4 +1,4 @@
-"""Text that people write: one normal form, and no characters that hide or reorder what is read. Pure."""
+"""Normalizes text that people write, and refuses characters that hide or reorder text. Pure."""
 
 from __future__ import annotations
 
@@ -10,34 +10,35 @@ _AROUND = (
     " \t\n\r\x0b\x0c\x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f"
     "\u205f\u3000\u200b\u2060\ufeff"
 )
-"""What is stripped: white space, and what takes no room at an end."""
+"""Characters that are stripped: white space, and characters without width at an end."""
 _LONGEST = 10_000
-"""Longer text fits no field, and putting a long run of marks in order takes time by its square."""
+"""Longer text fits no field, and normalizing a long run of marks takes quadratic time."""
 _REFUSED = re.compile(
-    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f"  # controls but for tab and line ends
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f"  # controls except tab and line ends
     "\u202a-\u202e\u2065\u206a-\u206f\ufeff\ufff0-\ufffb"  # overrides of the direction, and unassigned controls
-    "\ud800-\udfff\ue000-\uf8ff\U000f0000-\U0010ffff"  # halves of a character, private use
+    "\ud800-\udfff\ue000-\uf8ff\U000f0000-\U0010ffff"  # surrogates, private use
     "\ufdd0-\ufdef\ufffe\uffff"
     + "".join(f"{chr(plane + 0xFFFE)}{chr(plane + 0xFFFF)}" for plane in range(0x10000, 0xF0000, 0x10000))
     + "\U000e0000-\U000e00ff\U000e01f0-\U000e0fff]"  # tags
 )
 _FLAG = re.compile("\U0001f3f4[\U000e0020-\U000e007e]{1,16}\U000e007f")
-"""The flags of England, Scotland and Wales, which are spelled with tags."""
+"""Flags of England, Scotland and Wales, which consist of tag characters."""
 _OPENS_ISOLATE, _ENDS_ISOLATE = "\u2066\u2067\u2068", "\u2069"
 _INVISIBLE = "\u115f\u1160\u3164\uffa0\u2800"
-"""Letters and symbols that nobody sees."""
+"""Letters and symbols without a visible form."""
 _VISIBLE_FORMATS = "\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u08e2"
 NO_CHARACTER = "\uffff"
-"""Stands for half of a character, which cannot be stored; no form takes it."""
+"""For a lone surrogate, which cannot be stored; validation refuses it."""
 
 
 def composed(text: str) -> str:
-    """The text in Unicode's normal form C, in which equal texts are equal; one that is too long for it as it is."""
+    """Return the text in Unicode's normal form C, so that equal texts compare equal; a text above `_LONGEST`
+    unchanged."""
     return text if text.isascii() or len(text) > _LONGEST else normalize("NFC", text)
 
 
 def all_composed(value: Any) -> Any:
-    """A JSON value whose texts are in normal form C; names of members stay as they are."""
+    """Return a JSON value with its texts in normal form C; names of members are unchanged."""
     if isinstance(value, str):
         return composed(value)
     if isinstance(value, list):
@@ -48,15 +49,14 @@ def all_composed(value: Any) -> Any:
 
 
 def clean(text: str) -> str:
-    """The text in normal form C, without white space around it."""
+    """Return the text in normal form C, without white space around it."""
     return composed(text).strip(_AROUND)
 
 
 def what_is_wrong(text: str) -> str | None:
-    """Why nobody should be shown the text, as the rest of a sentence that begins with the field; None when it is fine.
+    """Return why the text must not be shown, as the rest of a sentence that begins with the field; None if it can.
 
-    Joiners (emoji, Persian), marks of the direction (Hebrew, Arabic) and closed isolates are fine. A text that is empty
-    is fine as well.
+    Joiners (emoji, Persian), direction marks (Hebrew, Arabic), closed isolates and empty text are allowed.
     """
     if text.isascii() and text.isprintable():
         return None
@@ -74,7 +74,7 @@ def what_is_wrong(text: str) -> str | None:
 
 
 def without_odd_characters(text: str) -> str:
-    """The text with a space for what `what_is_wrong` would refuse, on one line."""
+    """Return the text on one line, with a space for each character that `what_is_wrong` refuses."""
     return " ".join(re.sub(r"[\u2066-\u2069]|[^\S ]", " ", _REFUSED.sub(" ", composed(text))).split())
 
 
@@ -91,6 +91,6 @@ def _isolates_are_closed(text: str) -> bool:
 
 
 def _is_visible(character: str) -> bool:
-    """Whether it takes ink. What this Python's Unicode does not know yet is taken for visible: new emoji."""
+    """Whether a character is visible. One that this Python's Unicode does not know counts as visible: a new emoji."""
     kind = category(character)
     return (kind[0] in "LNPS" or kind == "Cn" or character in _VISIBLE_FORMATS) and character not in _INVISIBLE

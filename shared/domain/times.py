@@ -1,4 +1,4 @@
-"""Times in text, as RFC 3339 and ISO 8601 allow them to be written. Pure."""
+"""Reads times in the forms of RFC 3339 and ISO 8601. Pure."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _LEAP_SECOND = re.compile(r"(?<=[T ])([0-9]{2}:?[0-9]{2}:?)60(?=[.,Z+-]|$)")
 
 
 def time_in(text: str) -> float:
-    """Seconds since the epoch of a date or a time with a date; without a zone it is UTC. Raises `ValueError`.
+    """Return seconds since the epoch for a date, or a date with a time; UTC without a zone. Raises `ValueError`.
 
-    Letters in either case, `24:00` for the end of a day, and second 60, which is the first of the next minute.
+    Accepts letters in either case, `24:00` for the end of a day, and second 60 as the first of the next minute.
     """
     if not text.isascii():
         raise ValueError("not a time")

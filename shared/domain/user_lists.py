@@ -1,10 +1,9 @@
-"""A user's lists: what they saved, liked, follow and can continue, each in a document of its own beside their signals.
-Pure.
+"""A user's lists (saved, liked, following, continue watching), each a document beside their signals. Pure.
 
-An entry keeps two times by its name: when it was last put on the list and when it was last taken off, as the events
-say. Each only ever moves forward, so events may come in any order and any number of times: a list ends the same. At
-most so many entries are kept, those touched last, and none longer than 90 days. What was taken off keeps its place
-until then, or an event that comes late would bring it back.
+An entry has two times from events: when it was last added to the list and when it was last removed. Each only moves
+forward, so events can come in any order and repeatedly with the same result. A list keeps its most recently changed
+entries, up to its cap, for up to 90 days. A removed entry keeps its place until then; otherwise a late event would add
+it again.
 """
 
 from __future__ import annotations
@@ -18,11 +17,11 @@ from shared.domain.user_signals import KEEP_DAYS
 
 SAVED, LIKED, CONTINUE, FOLLOWING = "saved", "liked", "continue", "following"
 CAPS = {SAVED: 200, LIKED: 200, CONTINUE: 50, FOLLOWING: 100}
-"""Lists, and how many entries each keeps, those taken off among them."""
+"""Most entries by list, removed ones included."""
 LIST_PREFIX = "list:"
 LIST_TTL_SECONDS = KEEP_DAYS * 86_400
 AHEAD_SECONDS = 600.0
-"""An event is at most five minutes ahead of its acceptance."""
+"""An event's time is at most five minutes after its acceptance; the rest tolerates clocks."""
 _VERSION = 1
 _KEEP_MS = KEEP_DAYS * 86_400_000
 _FIELDS = 4
@@ -30,8 +29,8 @@ _FIELDS = 4
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """When something was last put on a list and last taken off, in ms since the epoch, 0 for never. `position_ms`: how
-    far it was watched when it was put on, for the list of what can be continued."""
+    """Times of the last addition and the last removal, in ms since the epoch, 0 for never. `position_ms`: position in
+    the video at the addition, for the list *continue*."""
 
     on_ms: int = 0
     off_ms: int = 0
@@ -39,7 +38,7 @@ class Entry:
 
     @property
     def listed(self) -> bool:
-        """Whether it is on the list. Of equal times the one of taking off holds."""
+        """Whether the entry is on the list. At equal times, the removal wins."""
         return self.on_ms > self.off_ms
 
     @property
@@ -47,32 +46,32 @@ class Entry:
         return max(self.on_ms, self.off_ms)
 
     def merged(self, other: Entry) -> Entry:
-        """The entry of both: in any order, any number of times."""
+        """Merge two entries. The order and repeats make no difference."""
         on_ms, position_ms = max((self.on_ms, self.position_ms), (other.on_ms, other.position_ms))
         return Entry(on_ms, max(self.off_ms, other.off_ms), position_ms)
 
     def until(self, latest_ms: int) -> Entry:
-        """The entry with no time after one."""
+        """Return the entry without times after `latest_ms`."""
         if self.touched_ms <= latest_ms:
             return self
         return Entry(min(self.on_ms, latest_ms), min(self.off_ms, latest_ms), self.position_ms)
 
 
 Changes = Mapping[str, Entry]
-"""What events say, by name: the id of a video, or kind and id of what is followed with `:` between."""
+"""Changes by name: the id of a video, or `kind:id` of a followed subject."""
 
 
 @dataclass(frozen=True, slots=True)
 class UserList:
-    """One list. `accepted_at`: when the newest batch in it was accepted, in seconds since the epoch."""
+    """One list. `accepted_at`: acceptance of the newest batch in it, in seconds since the epoch."""
 
     name: str
     entries: Mapping[str, Entry] = field(default_factory=dict)
     accepted_at: float = 0.0
 
     def with_changes(self, changes: Changes, now: float, accepted_at: float) -> UserList:
-        """The list after some events. `now` in seconds since the epoch drops what is older than 90 days."""
-        latest_ms = int((now + AHEAD_SECONDS) * 1000)  # what is later was written by an instance with a wrong clock
+        """Return the list with changes applied, without entries of more than 90 days before `now` (epoch seconds)."""
+        latest_ms = int((now + AHEAD_SECONDS) * 1000)  # a later time was written by an instance with a wrong clock
         entries = {name: entry.until(latest_ms) for name, entry in self.entries.items()}
         for name, change in changes.items():
             entries[name] = entries.get(name, Entry()).merged(change)
@@ -80,13 +79,13 @@ class UserList:
         return UserList(self.name, dict(kept), max(self.accepted_at, accepted_at))
 
     def listed(self, now: float) -> list[tuple[str, Entry]]:
-        """Entries on the list, newest first, equal times by name. Nothing that was put there over 90 days ago."""
+        """Return the entries on the list, newest first, equal times by name. None added more than 90 days ago."""
         oldest = now * 1000 - _KEEP_MS
         found = [(name, entry) for name, entry in self.entries.items() if entry.listed and entry.on_ms >= oldest]
         return sorted(found, key=lambda each: (-each[1].on_ms, each[0]))
 
     def to_document(self, tenant_id: str) -> dict[str, Any]:
-        """The stored shape. Lives 90 days after its last write."""
+        """Return the stored document, which expires 90 days after its last write."""
         rows = [[name, entry.on_ms, entry.off_ms, entry.position_ms] for name, entry in self.entries.items()]
         return {
             "id": document_id(self.name),
@@ -100,7 +99,7 @@ class UserList:
 
     @classmethod
     def from_document(cls, body: Mapping[str, Any]) -> UserList:
-        """The inverse. Raises `UnreadableList` for one that is damaged or of a later version."""
+        """Read a stored document. Raises `UnreadableList` for a damaged one or one of a later version."""
         name = str(body.get("id", "")).removeprefix(LIST_PREFIX)
         version, accepted_at, rows = body.get("v"), body.get("acceptedAt"), body.get("entries")
         if isinstance(version, int) and version > _VERSION:
@@ -119,11 +118,11 @@ class UnreadableList(ValueError):
 
 
 class NewerList(UnreadableList):
-    """A stored list of a version that only a later release knows. It must not be overwritten."""
+    """A stored list of a later release's version. It must not be overwritten."""
 
 
 def document_id(name: str) -> str:
-    """Where a list is, in its user's partition."""
+    """Return the id of a list's document in its user's partition."""
     return f"{LIST_PREFIX}{name}"
 
 

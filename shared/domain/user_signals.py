@@ -1,11 +1,11 @@
 """A user's signals: the folded state of their events, as arrays in memory.
 
-How they are stored is in `shared/domain/signals_document.py`. Everything is named by fingerprint, so the document's
-size does not depend on how long a tenant's ids are: `MAX_DOCUMENT_BYTES` holds for any history. The seen ring spends 3
-bytes a video instead of 4. That remembers a quarter more videos, and hides an unseen one with a chance of one in 16
-million per remembered video.
+`shared/domain/signals_document.py` has the stored form. Names are stored as fingerprints, so the size does not depend
+on the length of a tenant's ids, and `MAX_DOCUMENT_BYTES` holds for any history. The ring of seen videos uses 3 bytes
+per video instead of 4. So more videos fit, and each of them hides an unseen one with a probability of one in 16
+million.
 
-Counters are forward-decayed: each holds Σ amount · 2^(−(newest − t) / half_life) over its events. `newest` is the
+Counters are forward-decayed: each is Σ amount · 2^(−(newest − t) / half_life) over its events. `newest` is the
 minute of the user's newest event. Folding in any order gives the same sums, up to float32 rounding.
 """
 
@@ -39,12 +39,12 @@ MAX_PLAY_SECONDS = 0x7FFF
 _IN_STATISTICS, _CLOSED = MAX_PLAY_SECONDS + 1, 0
 MAX_IDENTITIES = 100
 IDENTITY_DAYS = 21
-"""An event can be packed again for 7 days and then wait on the bus for 13: older identities match nothing any more."""
+"""A client can send an event again for 7 days, and the bus keeps it for 13: older identities match no event."""
 DAILY_DAYS = 7
 
 VIEWS, WATCH_FRACTION, SKIPS, APPROVALS, INTEREST, WATCH_MS = range(6)
 """Columns of `Counters.values`; only categories have `WATCH_MS`. Approvals: likes − unlikes + shares + saves − unsaves.
-Interest: of each view the time watched by the time that a long view needs, 1 at the most."""
+Interest: per view, watch time divided by that of a long view, at most 1."""
 CATEGORY_FIELDS, TAG_FIELDS = 6, 5
 
 DAILY = np.dtype([("views", "<u4"), ("skips", "<u4"), ("watch_ms", "<f8")])
@@ -64,12 +64,11 @@ def _wide_ring() -> Timeline:
 
 @dataclass(slots=True)
 class Counters:
-    """n capped counters: fingerprints, the day (UTC, since the epoch) each was last touched, decayed sums.
+    """n capped counters: fingerprints, day (UTC, since the epoch) of the last change, decayed sums.
 
-    `lost` is the strength (decayed views + skips + approvals above zero) of everything evicted at the cap so far: what
-    an entry shows is below the truth by at most `lost`, and without `unlike` all together by exactly `lost`. It bounds
-    nothing from above: an evicted entry with more unlikes than likes takes its deficit along, and a later like of it
-    shows more approval than there is.
+    `lost`: strength (decayed views + skips + approvals above zero) of all entries evicted at the cap. An entry is below
+    the true value by at most `lost`; without `unlike`, all together are below by exactly `lost`. It is no upper bound:
+    an evicted entry with more unlikes than likes loses its deficit, so a later like shows more approval than there is.
     """
 
     values: NDArray[np.float32]
@@ -79,13 +78,13 @@ class Counters:
 
     @classmethod
     def empty(cls, fields: int) -> Counters:
-        """No entries of `fields` columns."""
+        """Return counters without entries, with `fields` columns."""
         return cls(values=np.zeros((0, fields), np.float32))
 
 
 @dataclass(slots=True)
 class Timeline:
-    """A ring of fingerprints with the time of each: minutes since the epoch, or what the ring says."""
+    """Ring of fingerprints with a time each: minutes since the epoch, unless the field's docstring says otherwise."""
 
     keys: NDArray[np.uint32] = field(default_factory=_u32)
     times: NDArray[np.signedinteger[Any]] = field(default_factory=_i32)
@@ -93,9 +92,11 @@ class Timeline:
 
 @dataclass(slots=True)
 class Progress:
-    """Plays that are told by heartbeats (`events/plays.py`): fingerprints, the minute in which each began, and the
-    whole seconds that count of it, with `_IN_STATISTICS` set where statistics count the play. The last row may be
-    `_CLOSED`: the minute in which the latest play began that is no longer kept."""
+    """Plays reported by heartbeats (`events/plays.py`): fingerprint, minute of the start, counted whole seconds.
+
+    The bit `_IN_STATISTICS` is set where statistics count the play. The last row can be `_CLOSED`: the start minute of
+    the latest dropped play.
+    """
 
     keys: NDArray[np.uint32] = field(default_factory=_u32)
     times: NDArray[np.signedinteger[Any]] = field(default_factory=_i32)
@@ -103,7 +104,7 @@ class Progress:
 
     @classmethod
     def of(cls, plays: Sequence[tuple[int, int, int, bool]], closed_until: int = 0) -> Progress:
-        """From what `plays` and `closed_until` tell."""
+        """Create from values as `plays` and `closed_until` return them."""
         rows = [(key, began, seconds | _IN_STATISTICS * known) for key, began, seconds, known in plays]
         rows += [(_CLOSED, closed_until, 0)] if closed_until else []
         keys, times, seconds = zip(*rows, strict=True) if rows else ((), (), ())
@@ -111,11 +112,11 @@ class Progress:
 
     @property
     def closed_until(self) -> int:
-        """Plays that began in this minute or before, and are not kept, count no more; 0 while none was dropped."""
+        """Minute until which a play that is not kept no longer counts; 0 while none was dropped."""
         return int(self.times[self.keys == _CLOSED].max(initial=0))
 
     def plays(self) -> list[tuple[int, int, int, bool]]:
-        """Plays: fingerprint, minute it began, seconds, and whether statistics count it."""
+        """Return the plays: fingerprint, start minute, seconds, and whether statistics count it."""
         rows = zip(self.keys.tolist(), self.times.tolist(), self.seconds.tolist(), strict=True)
         return [
             (key, began, seconds & MAX_PLAY_SECONDS, seconds > MAX_PLAY_SECONDS)
@@ -124,7 +125,7 @@ class Progress:
         ]
 
     def since(self, minute: int) -> Progress:
-        """Without what began before a minute."""
+        """Return a copy without plays that began before a minute."""
         if not len(self.times) or self.times.min() >= minute:
             return self
         kept = self.times >= minute
@@ -132,15 +133,15 @@ class Progress:
 
 
 ORDER_BITS = 16
-"""Low bits of a long view's time, which order the views of one second."""
+"""Low bits of a long view's time; they order the views of one second."""
 
 
 def long_view_time(at_ms: int, accepted_second: int) -> int:
-    """The time of a long view in the ring: its second, and below it what orders the views of one second.
+    """Return the time of a long view in the ring: its second, with an order within the second in the low bits.
 
-    First by when they were accepted (how many seconds later, up to 255), then by the 4 ms
-    in which they happened; what is still equal goes by fingerprint. All of it depends on the event and its acceptance
-    alone, so rings that keep the newest are the same in whatever order batches are folded.
+    Views of a second are ordered by their delay to acceptance (seconds, up to 255), then by the 4 ms in which they
+    happened, then by fingerprint. All depend only on the event and its acceptance, so a ring of the newest views is the
+    same in any order of batches.
     """
     second, milliseconds = divmod(at_ms, 1_000)
     return second << ORDER_BITS | min(0xFF, max(0, accepted_second - second)) << 8 | milliseconds // 4
@@ -156,38 +157,38 @@ class Signals:
     half_life_days: float
     newest_minute: int = 0
     events: int = 0
-    """How many events were folded, ever (cold start asks for a few)."""
+    """Number of folded events, ever; with fewer than a few, the user is a cold start."""
     categories: Counters = field(default_factory=lambda: Counters.empty(CATEGORY_FIELDS))
     tags: Counters = field(default_factory=lambda: Counters.empty(TAG_FIELDS))
     creators: Counters = field(default_factory=lambda: Counters.empty(TAG_FIELDS))
     seen: Timeline = field(default_factory=Timeline)
-    """24-bit fingerprints, times in days; in any order: version 3 has them by fingerprint."""
+    """24-bit fingerprints of seen videos, times in days. Unordered: version 3 stores them by fingerprint."""
     watched: Timeline = field(default_factory=_wide_ring)
-    """Videos watched long or completed, newest first; times as `long_view_time` makes them."""
+    """Videos watched long or completed, newest first; times of `long_view_time`."""
     skipped: Timeline = field(default_factory=Timeline)
     dismissed: Timeline = field(default_factory=Timeline)
-    """`not_interested`, times in days."""
+    """Videos of events `not_interested`, times in days."""
     follows: Timeline = field(default_factory=Timeline)
-    """What the user follows (`Subject.fingerprint`), times in days; made from the list of it, which has the names."""
+    """Followed subjects (`Subject.fingerprint`), times in days. Made from the list *following*, which has the names."""
     progress: Progress = field(default_factory=Progress)
     identities: Timeline = field(default_factory=_wide_ring)
-    """Fingerprints of events already folded, against clients that pack an event into a second batch; times in ms since
-    the epoch, when the event was last accepted: what a client packs again, it sent not long ago, however old it is."""
+    """Fingerprints of folded events, to recognize one that a client sends again in another batch. Times: last
+    acceptance in ms since the epoch, since a repeat follows soon after the first send, whatever the event's time."""
     daily: NDArray[np.void] = field(default_factory=lambda: np.zeros(DAILY_DAYS, DAILY))
-    """Totals per day, index 0 the day of `newest_minute`, 1 the day before, …"""
+    """Totals per day: index 0 is the day of `newest_minute`, 1 the day before."""
     counted: CountedReceipts = _NO_RECEIPTS
-    """What statistics have counted of the user's newest receipts."""
+    """Events that statistics have counted, by the user's newest receipts."""
     daily_counts: DailyCounts = _NO_COUNTS
-    """What statistics have counted today of each video."""
+    """Events that statistics have counted today, by video."""
     finished: FinishedEpisodes = NONE_FINISHED
     updated_at: float = 0.0
-    """When the last batch was folded, in seconds since the epoch."""
+    """Time of the last fold, in seconds since the epoch."""
     whole: bool = True
-    """Whether what only folding and showing need was read too: it cannot be stored otherwise."""
+    """Whether all parts were read; only then can the signals be stored."""
 
     @property
     def watched_minutes(self) -> NDArray[np.int32]:
-        """The times of `watched` in minutes since the epoch."""
+        """Times of `watched` in minutes since the epoch."""
         minutes: NDArray[np.int32] = ((self.watched.times >> ORDER_BITS) // SECONDS_PER_MINUTE).astype(np.int32)
         return minutes
 
@@ -196,6 +197,6 @@ class Signals:
         return self.newest_minute // MINUTES_PER_DAY
 
     def decay_to(self, now: float) -> float:
-        """Factor that decays the counters to `now` (seconds since the epoch)."""
+        """Return the factor that decays the counters to `now` (seconds since the epoch)."""
         age_days = max(0.0, now / 86_400 - self.newest_minute / MINUTES_PER_DAY)
         return float(2.0 ** (-age_days / self.half_life_days))
