@@ -1,1 +1,1 @@
-"""Uploads: tickets with signed links, the look at what came, and the media that stories show."""
+"""Uploads of pictures and clips for stories: tickets with signed links, and checks of the uploaded files."""

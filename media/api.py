@@ -1,7 +1,7 @@
-"""Endpoints of uploads: a ticket with a signed link, and the look at what came by it.
+"""Endpoints of uploads: issue a ticket with a signed link, and check and accept the uploaded file.
 
-The user's own token is needed, whatever the tenant asks for: who uploads must be who they say. While the flag `stories`
-is off for a tenant there are no such routes.
+The user's own token is always required, because the uploader's identity must be proven. A server's key can upload for a
+brand instead. While the flag `stories` is off for a tenant, these endpoints answer 404.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from shared.web.social_endpoint import social_endpoint
 MAX_BODY_BYTES = 4_096
 START_SECONDS = 5.0
 COMPLETE_SECONDS = 25.0
-"""Longest wait for the stores. A clip is copied inside the media store meanwhile."""
+"""Longest waits for the stores. Completing takes longer, because the media store copies the file."""
 _FORM = {"purpose": "story", "contentType": "image/jpeg", "bytes": 183_204}
 _ID = "5f0c2a9be1d4477386a1c20e9b3d5f6478aa01cd"
 _TICKET = {
@@ -44,8 +44,10 @@ _COMPLETED = {"mediaKey": f"{_ID}.jpg", "contentType": "image/jpeg", "bytes": 18
 
 
 class UploadsApi:
-    """Hands out tickets and completes uploads. `uploads` is None where no media store is configured; `owner_of` names
-    the partition of `people` of a tenant's user."""
+    """Issues tickets and completes uploads. `uploads` is None if no media store is configured.
+
+    `owner_of(tenant_id, user_key)` returns the user's partition of `people`.
+    """
 
     def __init__(
         self,
@@ -65,12 +67,12 @@ class UploadsApi:
     @social_endpoint(
         "POST",
         "v1/uploads",
-        "A ticket for one picture or clip",
+        "Get a ticket to upload one picture or clip",
         tag="stories",
         brand=True,
-        description="The file goes straight to the media store, by the link, then `complete` looks at it. A user gets "
-        "30 tickets an hour, 1 GB a day, and ten that are open at a time.",
-        responses={201: Response("Store the file with this.", UploadTicket, _TICKET)},
+        description="Send the file to the ticket's URL, which belongs to the media store, then call `complete`. A user "
+        "can have 30 tickets an hour, 1 GB a day, and 10 open tickets at a time.",
+        responses={201: Response("The ticket.", UploadTicket, _TICKET)},
         body=Body(UploadForm, _FORM),
         problems=(
             *BODY,
@@ -83,7 +85,7 @@ class UploadsApi:
         ),
     )
     async def start_upload(self, call: Call) -> func.HttpResponse:
-        """201 with a link to store the file."""
+        """Issue a ticket: 201 with a link to store the file."""
         uploads = self._ready()
         with self._limits.admit(Kind.UPLOADS, call.tenant, call.user_key):
             form = _form(call, uploads.most_bytes)
@@ -111,12 +113,12 @@ class UploadsApi:
     @social_endpoint(
         "POST",
         "v1/uploads/{id}/complete",
-        "Look at what was uploaded",
+        "Complete an upload",
         tag="stories",
         brand=True,
-        description="Checks length and first bytes: JPEG, PNG, WebP, MP4 and WebM are taken, nothing else. What is "
-        "refused is deleted at once. Sent again, it answers the same.",
-        responses={200: Response("It can be shown.", CompletedUpload, _COMPLETED)},
+        description="Checks the file's length and first bytes. Accepts JPEG, PNG, WebP, MP4 and WebM only. A refused "
+        "file is deleted at once. Repeating the call returns the same result.",
+        responses={200: Response("The file can be shown.", CompletedUpload, _COMPLETED)},
         problems=(
             "upload_not_found",
             "upload_missing",
@@ -126,7 +128,7 @@ class UploadsApi:
         ),
     )
     async def complete_upload(self, call: Call) -> func.HttpResponse:
-        """200 with the key of the media, or why it is refused."""
+        """Check the file: 200 with its media key, or a `Problem` that says why it is refused."""
         uploads = self._ready()
         with self._limits.admit(Kind.UPLOADS, call.tenant, call.user_key):
             upload_id = call.request.route_params.get("id", "")
@@ -148,7 +150,7 @@ class UploadsApi:
 
 
 def _form(call: Call, most_bytes: Mapping[str, int]) -> UploadForm:
-    """What is wanted. Raises a 4xx `Problem` that quotes nothing of it."""
+    """Validate the body. Raises a 4xx `Problem` that quotes none of its values."""
     given = read_json(call.request, MAX_BODY_BYTES)
     if isinstance(given, dict) and isinstance(wanted := given.get("contentType"), str):
         if wanted not in most_bytes:

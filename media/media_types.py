@@ -1,8 +1,13 @@
-"""Which pictures and clips are taken, and how one is told by its first bytes. Nothing else is ever served: no SVG, no
-HTML, whatever it calls itself.
+"""Accepted types of pictures and clips, and their detection by first bytes. No other type is ever served, such as SVG
+or HTML, whatever content type the client declared.
 
-Sources of the signatures: JPEG (ITU-T T.81, B.1.1.2), PNG (RFC 2083, 3.1), WebP (RFC 9649, 2.4), the file type box of
-ISO base media files (ISO/IEC 14496-12, 4.3), EBML and its DocType (RFC 8794, 11.2.4).
+Sources of the signatures:
+
+- JPEG: ITU-T T.81, B.1.1.2
+- PNG: RFC 2083, 3.1
+- WebP: RFC 9649, 2.4
+- MP4: the file type box of ISO base media files, ISO/IEC 14496-12, 4.3
+- WebM: EBML and its DocType, RFC 8794, 11.2.4
 """
 
 from __future__ import annotations
@@ -10,22 +15,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 SNIFFED_BYTES = 4_096
-"""So many bytes of a file are looked at."""
+"""First bytes of a file that are checked."""
 JPEG, PNG, WEBP, MP4, WEBM = "image/jpeg", "image/png", "image/webp", "video/mp4", "video/webm"
 PICTURES, CLIPS = (JPEG, PNG, WEBP), (MP4, WEBM)
 CONTENT_TYPES = (*PICTURES, *CLIPS)
-"""Content types that are taken."""
+"""Accepted content types."""
 LARGEST_BYTES = 1_000_000_000
-"""No setting allows more."""
+"""Upper bound of the settings for file sizes."""
 
 
 def most_bytes(picture: float = 10e6, clip: float = 100e6) -> Mapping[str, int]:
-    """Content type → how long such a file may be, by the settings `STORY_PICTURE_BYTES` and `STORY_CLIP_BYTES`."""
+    """Return content type → largest file in bytes, from the settings `STORY_PICTURE_BYTES` and `STORY_CLIP_BYTES`."""
     return {**dict.fromkeys(PICTURES, int(picture)), **dict.fromkeys(CLIPS, int(clip))}
 
 
 SUFFIXES: Mapping[str, str] = {JPEG: ".jpg", PNG: ".png", WEBP: ".webp", MP4: ".mp4", WEBM: ".webm"}
-"""Content type → end of the names of its media."""
+"""Content type → file suffix of media keys."""
 TYPES: Mapping[str, str] = {suffix: kind for kind, suffix in SUFFIXES.items()}
 
 _MP4_BRANDS = frozenset(
@@ -45,12 +50,12 @@ _MP4_BRANDS = frozenset(
         b"mmp4",
     )
 )
-"""Major brands of clips. Those of pictures in the same container (`heic`, `avif`) are not among them."""
+"""Major brands of clips. Brands of pictures in the same container format (`heic`, `avif`) are left out."""
 _DOC_TYPE = b"\x42\x82"
 
 
 def sniffed(first: bytes) -> str | None:
-    """The content type of a file by its first `SNIFFED_BYTES`; None where it is nothing that is taken."""
+    """Detect the content type from a file's first `SNIFFED_BYTES`; None if it is not an accepted type."""
     if first.startswith(b"\xff\xd8\xff"):
         return JPEG
     if first.startswith(b"\x89PNG\r\n\x1a\n") and first[12:16] == b"IHDR":
@@ -65,7 +70,7 @@ def sniffed(first: bytes) -> str | None:
 
 
 def _doc_type(first: bytes) -> bytes:
-    """The DocType of an EBML header, empty where it has none. Its length is one byte with the highest bit set."""
+    """Return the DocType of an EBML header, empty if there is none. Its length is one byte with the highest bit set."""
     at = first.find(_DOC_TYPE, 4, 64)
     if at < 0 or len(first) < at + 3 or not first[at + 2] & 0x80:
         return b""

@@ -1,4 +1,4 @@
-"""What the upload endpoints take and answer."""
+"""Request and response models of the upload endpoints."""
 
 from __future__ import annotations
 
@@ -14,28 +14,30 @@ ContentType = Annotated[str, Field(json_schema_extra={"enum": sorted(CONTENT_TYP
 
 
 class UploadForm(BaseModel):
-    """What somebody wants to upload."""
+    """The file that the client wants to upload."""
 
     model_config = ConfigDict(extra="forbid", strict=True, alias_generator=to_camel)
 
-    purpose: Annotated[str, Field(pattern="^story$", description="What it is for: `story`.")]
+    purpose: Annotated[str, Field(pattern="^story$", description="Always `story`.")]
     content_type: ContentType
-    bytes: Annotated[int, Field(ge=1, le=LARGEST_BYTES, description="Its length; what comes may be shorter.")]
+    bytes: Annotated[
+        int, Field(ge=1, le=LARGEST_BYTES, description="Largest length of the file; the file can be shorter.")
+    ]
 
 
 class UploadTicket(View):
-    """How to store the file: this method, this address, these headers, the file as the body."""
+    """How to store the file: send it as the body of a request with this method, URL and headers."""
 
     upload_id: str
-    method: Annotated[str, Field(description="`PUT`.")]
-    url: Annotated[str, Field(description="For this one file, until `expiresAt`. It stores once and replaces nothing.")]
-    headers: Annotated[dict[str, str], Field(description="To be sent as they are.")]
+    method: Annotated[str, Field(description="Always `PUT`.")]
+    url: Annotated[str, Field(description="Stores this one file once, until `expiresAt`; it replaces nothing.")]
+    headers: Annotated[dict[str, str], Field(description="Send them unchanged.")]
     expires_at: Time
 
 
 class CompletedUpload(View):
-    """A file that was looked at and can be shown."""
+    """A checked file that can be shown."""
 
-    media_key: Annotated[str, Field(description="Names it, for its owner.")]
+    media_key: Annotated[str, Field(description="Send it as `mediaKey` of a story. Only the uploader can use it.")]
     content_type: ContentType
     bytes: Count

@@ -1,12 +1,12 @@
-"""Tickets for uploads, and what one user may have of them. Pure: no I/O, told the time.
+"""Upload tickets and their limits per user. Pure: callers pass the time.
 
-Documents in the owner's own partition of `people`, so that an erasure finds them:
+Documents in the owner's partition of `people`, so an erasure finds them:
 
-    upload:ID       one ticket: content type, bytes, when it was issued, its state
-    upload-limits   what counts against the limits: tickets of the last hour, bytes by the hour, tickets that are open
+    upload:ID       one ticket: content type, bytes, time of issue, state
+    upload-limits   usage: tickets of the last hour, bytes by hour, open tickets
 
-    open ── complete ──┬─ done       the file was looked at and is media
-                       └─ refused    it was not what the ticket says, and is deleted
+    open ── complete ──┬─ done       the file passed the checks and is media
+                       └─ refused    the file does not match its ticket, or came too late, and is deleted
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from shared.domain.formats import is_number
 PREFIX = "upload:"
 LIMITS_ID = "upload-limits"
 LINK_SECONDS = 900.0
-"""How long a link stores a file."""
+"""How long a link can store a file."""
 FINISH_SECONDS = 900.0
-"""How long after that an upload can still be completed: one that began late ends later."""
+"""How long after the link expires an upload can still be completed: a transfer that began late takes longer."""
 HOUR_SECONDS = 3600.0
 MOST_AN_HOUR = 30
 MOST_OPEN = 10
 MOST_BYTES_A_DAY = 1_000_000_000
 MEDIA_DAYS = 14
-"""Media that nothing deleted is deleted after that: no story lives as long."""
+"""Age at which media is deleted if nothing deleted it before. Every story has ended by then."""
 OPEN, DONE, REFUSED = "open", "done", "refused"
 _ID_BYTES = 20
 _ID_CHARS = 2 * _ID_BYTES
@@ -39,7 +39,7 @@ _ID_CHARS = 2 * _ID_BYTES
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """One upload. `bytes`: at most so many while open, exactly so many once done."""
+    """One upload. `bytes`: the largest length while open, the file's length once done."""
 
     id: str
     content_type: str
@@ -49,16 +49,16 @@ class Ticket:
 
     @property
     def media_key(self) -> str:
-        """Names its media; the end says the type."""
+        """Key of its media: the id with the suffix of its type."""
         return self.id + SUFFIXES[self.content_type]
 
     @property
     def expires_at(self) -> float:
-        """When its link stops to store, in seconds since the epoch."""
+        """When its link expires, in seconds since the epoch."""
         return self.issued_at + LINK_SECONDS
 
     def document(self) -> Json:
-        """As it is stored."""
+        """Return the stored shape."""
         kept = 2 + (MEDIA_DAYS if self.state == DONE else 0)
         return {
             "id": PREFIX + self.id,
@@ -72,23 +72,23 @@ class Ticket:
 
     @classmethod
     def read(cls, body: Mapping[str, Any]) -> Ticket:
-        """A stored ticket."""
+        """Parse a stored ticket."""
         id, content_type, state = str(body["id"]).removeprefix(PREFIX), str(body["contentType"]), str(body["state"])
         return cls(id, content_type, int(body["bytes"]), float(body["issuedAt"]), state)
 
 
 def new_id() -> str:
-    """A name for an upload that nobody can guess."""
+    """Return a random upload id that nobody can guess."""
     return secrets.token_hex(_ID_BYTES)
 
 
 def is_id(text: str) -> bool:
-    """Whether an upload could have this name."""
+    """Return whether a text has the form of an upload id."""
     return len(text) == _ID_CHARS and set(text) <= set("0123456789abcdef")
 
 
 class TooMany(Exception):
-    """A limit is reached. `retry_seconds`: when something is free again."""
+    """A limit is reached. `retry_seconds`: how long until a ticket can be issued again."""
 
     def __init__(self, retry_seconds: float) -> None:
         self.retry_seconds = retry_seconds
@@ -97,14 +97,17 @@ class TooMany(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """What a user has of the limits: times of tickets, bytes by hour since the epoch, open tickets with their end."""
+    """A user's usage of the limits.
+
+    `lately`: times of tickets of the last hour; `hours`: bytes by hour since the epoch; `open`: open tickets → end.
+    """
 
     lately: tuple[float, ...] = ()
     hours: Mapping[int, int] = field(default_factory=dict)
     open: Mapping[str, float] = field(default_factory=dict)
 
     def with_ticket(self, ticket: Ticket) -> Spent:
-        """With one more. Raises `TooMany`. A day is the hour under way and the 24 before it."""
+        """Return a copy with one more ticket. Raises `TooMany`. A day is the current hour and the 24 before it."""
         now = ticket.issued_at
         lately = tuple(at for at in self.lately if now - HOUR_SECONDS < at <= now)
         hour = int(now // HOUR_SECONDS)
@@ -120,18 +123,18 @@ class Spent:
         return Spent((*lately, now), hours, {**opened, ticket.id: ticket.expires_at + FINISH_SECONDS})
 
     def without(self, id: str) -> Spent:
-        """With this ticket no longer open. What it took of an hour and a day stays taken."""
+        """Return a copy with this ticket closed. It still counts towards the limits of the hour and the day."""
         return replace(self, open={each: until for each, until in self.open.items() if each != id})
 
     def document(self) -> Json:
-        """As it is stored."""
+        """Return the stored shape."""
         hours = {str(hour): amount for hour, amount in self.hours.items()}
         limits = {"lately": list(self.lately), "hours": hours, "open": dict(self.open)}
         return {"id": LIMITS_ID, "kind": LIMITS_ID, **limits, "ttl": 2 * DAY_SECONDS}
 
     @classmethod
     def read(cls, body: Mapping[str, Any]) -> Spent:
-        """What is stored; what is damaged counts as nothing."""
+        """Parse the stored usage; damaged parts count as unused."""
         lately, hours, opened = (body.get(name) for name in ("lately", "hours", "open"))
         return cls(
             tuple(at for at in lately if is_number(at)) if isinstance(lately, list) else (),

@@ -1,11 +1,12 @@
-"""The course of an upload: ticket, link, look, move. No byte of it passes the app.
+"""Runs uploads: issues a ticket and link, checks the file, and moves it to media. Files never pass through the app.
 
     start      the link is made, then ticket and limits are written in one batch
-    (client)   PUT to the store: lands in quarantine, where nobody sees it
-    complete   size and first bytes are looked at ── good: moved to media, then the ticket says done
-                                                  └─ bad: the ticket says refused, then the file is deleted
+    (client)   PUT to the store: the file is stored in quarantine, where nobody can read it
+    complete   size and first bytes are checked ── good: moved to media, then the ticket becomes done
+                                                └─ bad: the ticket becomes refused, then the file is deleted
 
-Broken off anywhere, `complete` sent again ends the same. What is never completed is deleted a day later.
+After an interruption, repeating `complete` gives the same result. Files that are never completed are deleted a day
+later.
 """
 
 from __future__ import annotations
@@ -51,16 +52,16 @@ log = logging.getLogger("feed.media")
 Result = TypeVar("Result")
 ATTEMPTS = 20
 READ_SECONDS = 3600.0
-"""How long a link reads media."""
+"""How long a link can read media."""
 
 
 class _Crossed(Exception):
-    """Another call of the same user wrote in between."""
+    """Write conflict with another call of the same user."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredMedia:
-    """A picture or clip that was looked at."""
+    """A checked picture or clip."""
 
     key: str
     content_type: str
@@ -68,7 +69,7 @@ class StoredMedia:
 
 
 class Uploads:
-    """Uploads of every tenant, in one media store. An owner is named by their partition of `people`."""
+    """Uploads of all tenants, in one media store. `owner` is always the user's partition of `people`."""
 
     def __init__(
         self,
@@ -87,7 +88,10 @@ class Uploads:
     async def start(
         self, tenant_id: str, owner: str, content_type: str, size: int, now: float
     ) -> tuple[Ticket, UploadLink]:
-        """A ticket and its link. Raises `TooMany`, and what the stores raise; then nothing was written."""
+        """Issue a ticket of at most `size` bytes, and its link.
+
+        Raises `TooMany` and the errors of the stores; the upload was not started then.
+        """
         ticket = Ticket(self._new_id(), content_type, size, now)
         link = await self._blobs.upload_url(QUARANTINE, _name(tenant_id, ticket.id), content_type, ticket.expires_at)
 
@@ -98,15 +102,17 @@ class Uploads:
             try:
                 await self._documents.write(PEOPLE, owner, [Create(ticket.document()), limits])
             except WriteRejected as refused:
-                if await self._read(owner, PREFIX + ticket.id) is None:  # else it was this very write, sent twice
+                if await self._read(owner, PREFIX + ticket.id) is None:  # else an earlier attempt wrote it
                     raise _Crossed from refused
 
         await _uncrossed(once)
         return ticket, link
 
     async def complete(self, tenant_id: str, owner: str, upload_id: str, now: float) -> Ticket:
-        """Look at what came, and make it media. Raises a `Problem`: 404 `upload_not_found`, 409 `upload_missing`,
-        410 `upload_expired`, 422 `media_refused`."""
+        """Check the uploaded file and move it to media.
+
+        Raises a `Problem`: 404 `upload_not_found`, 409 `upload_missing`, 410 `upload_expired`, 422 `media_refused`.
+        """
         return await _uncrossed(lambda: self._complete(tenant_id, owner, upload_id, now))
 
     async def _complete(self, tenant_id: str, owner: str, upload_id: str, now: float) -> Ticket:
@@ -118,12 +124,12 @@ class Uploads:
         if ticket.state == DONE:
             return ticket
         if ticket.state == REFUSED:
-            await self._blobs.delete(QUARANTINE, name)  # a deletion may have failed before
+            await self._blobs.delete(QUARANTINE, name)  # an earlier deletion can have failed
             raise _refused()
         found = await self._blobs.head(QUARANTINE, name)
         moved = found is None
         if found is None:
-            found = await self._blobs.head(MEDIA, home)  # moved by a call that was broken off
+            found = await self._blobs.head(MEDIA, home)  # moved by an interrupted call
         late = now > ticket.expires_at + FINISH_SECONDS
         if found is None and not late:
             raise Problem(
@@ -146,7 +152,7 @@ class Uploads:
         return done
 
     async def media(self, owner: str, key: str) -> StoredMedia | None:
-        """What this user may show under a media key: their own, completed. None for anything else."""
+        """Return the user's own completed upload of a media key; None for any other key."""
         upload_id = key.partition(".")[0]
         stored = await self._read(owner, PREFIX + upload_id) if is_id(upload_id) else None
         ticket = Ticket.read(stored.body) if stored else None
@@ -155,7 +161,10 @@ class Uploads:
         return StoredMedia(key, ticket.content_type, ticket.bytes)
 
     async def media_url(self, tenant_id: str, key: str) -> str | None:
-        """A link that reads media for an hour, to be given only to who may see what shows it; None for no key."""
+        """Return a link that reads media for an hour; None for an invalid key.
+
+        Give it only to viewers who can see the story. Does not check that the media exists.
+        """
         upload_id, dot, end = key.partition(".")
         content_type = TYPES.get(dot + end)
         if content_type is None or not is_id(upload_id):
@@ -164,11 +173,11 @@ class Uploads:
         return await self._blobs.download_url(MEDIA, _name(tenant_id, key), content_type, expires_at)
 
     async def delete_media(self, tenant_id: str, key: str) -> bool:
-        """Delete a picture or clip; False when it was gone already."""
+        """Delete a picture or clip; return False if it was gone already."""
         return await self._blobs.delete(MEDIA, _name(tenant_id, key))
 
     async def forget(self, tenant_id: str, owner: str) -> int:
-        """Delete every file of somebody, then their tickets; how many files there were. Broken off, ask again."""
+        """Delete all files of a user, then their tickets; return the number of files. Repeat it after an error."""
         deleted = 0
         for document in await query_all(self._documents, PEOPLE, owner, PREFIX):
             ticket = Ticket.read(document.body)
@@ -181,13 +190,13 @@ class Uploads:
         return deleted
 
     async def _fault(self, ticket: Ticket, found: BlobInfo, moved: bool) -> str | None:
-        """What is wrong with a file, in one word; None where it is what the ticket says."""
+        """Check a file against its ticket: return `size`, `type`, or None if it matches."""
         if found.size > min(ticket.bytes, self.most_bytes[ticket.content_type]):
             return "size"
         place = MEDIA if moved else QUARANTINE
         first = await self._blobs.read_range(place, found.name, 0, SNIFFED_BYTES)
         if first is None:
-            raise _Crossed  # it was moved or deleted since
+            raise _Crossed  # it was moved or deleted meanwhile
         return None if sniffed(first) == ticket.content_type else "type"
 
     async def _refuse(self, tenant_id: str, owner: str, ticket: Ticket, fault: str, moved: bool) -> Ticket:
@@ -205,7 +214,10 @@ class Uploads:
         raise _refused()
 
     async def _settle(self, owner: str, ticket: Ticket) -> bool:
-        """Write the end of a ticket, and free its place; False where it is gone. Ended already is ended."""
+        """Store a ticket's final state and remove it from the open tickets; return False if the ticket is gone.
+
+        A ticket that has a final state already stays as it is.
+        """
 
         async def once() -> bool:
             stored, limits = await self._read(owner, PREFIX + ticket.id), await self._read(owner, LIMITS_ID)

@@ -1,4 +1,4 @@
-"""Response models about one user: their signals, their export, the receipt of an erasure."""
+"""Response models of the privacy endpoints: a user's signals, data export, and erasure receipt."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from stories.responses import ExportedPerson
 
 
 class CategoryFigures(View):
-    """What is counted of a category."""
+    """A user's counters of one category."""
 
     views: Amount
     watch_time_ms: Amount
@@ -19,7 +19,7 @@ class CategoryFigures(View):
 
 
 class UserSignals(View):
-    """A user's signals in words."""
+    """Summary of a user's signals."""
 
     category_stats: dict[str, CategoryFigures]
     category_stats_lost: Amount
@@ -35,17 +35,17 @@ class UserSignals(View):
 
 
 class SubjectFigures(View):
-    """What is counted of a tag or a creator."""
+    """A user's counters of one tag or creator."""
 
     views: Amount
     watched_share: Amount
     skips: Amount
     approvals: Amount
-    interest: Annotated[float, Field(ge=0, description="Views by the time watched: 1 each at the most.")]
+    interest: Annotated[float, Field(ge=0, description="Views weighted by the time watched: at most 1 each.")]
 
 
 class SubjectFiguresWithTime(SubjectFigures):
-    """What is counted of a category."""
+    """A user's counters of one category, with watch time."""
 
     watch_time_ms: Amount
 
@@ -58,7 +58,7 @@ class RememberedVideo(View):
 
 
 class PlayedVideo(RememberedVideo):
-    """A play that was told by heartbeats, by its fingerprint, and the seconds that count of it. `at`: its beginning."""
+    """A play reported by heartbeats, as `#` and its fingerprint. `seconds`: counted so far; `at`: its start."""
 
     seconds: Count
 
@@ -66,7 +66,7 @@ class PlayedVideo(RememberedVideo):
 class FollowedSubject(View):
     """A creator, category or series the user follows."""
 
-    kind: Annotated[str | None, Field(description="null where the name is no longer known.")]
+    kind: Annotated[str | None, Field(description="null: the name is no longer known.")]
     id: str
     at: Time
 
@@ -83,14 +83,16 @@ class FinishedEpisode(View):
 class ListEntry(View):
     """An entry of one of the user's lists."""
 
-    id: Annotated[str, Field(description="A video's id; of what is followed its kind and id, with `:` between.")]
+    id: Annotated[str, Field(description="A video's id. In the list of follows: `kind:id`.")]
     added_at: Time | None
-    removed_at: Annotated[Time | None, Field(description="When it was last taken off; it is on the list if before.")]
+    removed_at: Annotated[
+        Time | None, Field(description="When it was last removed. The entry is on the list if `addedAt` is later.")
+    ]
     position_ms: Count
 
 
 class DayFigures(View):
-    """What a user did on one day (UTC)."""
+    """A user's counters of one day (UTC)."""
 
     day: Annotated[str, Field(json_schema_extra={"format": "date"})]
     views: Count
@@ -98,8 +100,8 @@ class DayFigures(View):
     skips: Count
 
 
-_BY_NAME = "Decayed to now, by name; `#` and a fingerprint where the name is no longer known."
-_VIDEOS = "Ids that fit what is kept of one, which may be several; `#` and a fingerprint for a video unknown."
+_BY_NAME = "Decayed to now, by name; `#` and a fingerprint if the name is no longer known."
+_VIDEOS = "Each video is stored as a fingerprint, which several ids can match; `#` and the fingerprint if none does."
 Remembered = Annotated[list[RememberedVideo], Field(description=_VIDEOS)]
 
 
@@ -117,19 +119,21 @@ class ExportedSignals(View):
     watched_long: Remembered
     skipped: Remembered
     not_interested: Remembered
-    follows: Annotated[list[FollowedSubject], Field(description="`#` and a fingerprint for a name unknown.")]
+    follows: Annotated[list[FollowedSubject], Field(description="`#` and a fingerprint if the name is unknown.")]
     finished_episodes: list[FinishedEpisode]
     play_progress: list[PlayedVideo]
-    counted_receipts: Annotated[Count, Field(description="Pages of which it is kept what statistics counted.")]
+    counted_receipts: Annotated[
+        Count, Field(description="Served pages for which the service stores what statistics have counted.")
+    ]
     recent_event_fingerprints: list[Annotated[str, Field(pattern="^[0-9a-f]{8}$")]]
     days: Annotated[list[DayFigures], Field(description="Plain counts, the newest day first.")]
 
 
 class ImportedHistory(View):
-    """Past events of the user that the tenant has imported."""
+    """Past events of the user that the tenant imported."""
 
     job: str
-    rows: Annotated[Count, Field(description="How many of its rows are of the user and count.")]
+    rows: Annotated[Count, Field(description="Rows of this user that count.")]
     sent_at: Time
 
 
@@ -138,24 +142,24 @@ class UserExport(View):
 
     tenant_id: str
     stored_as: str
-    signals: Annotated[ExportedSignals | None, Field(description="null: erased, or nothing folded yet.")]
+    signals: Annotated[ExportedSignals | None, Field(description="null: erased, or no event was processed yet.")]
     lists: Annotated[dict[str, list[ListEntry]], Field(description="Saved, liked, continue and following.")]
     erased_at: Time | None
     folded_batches: list[str]
     imported_history: list[ImportedHistory]
-    person: Annotated[ExportedPerson | None, Field(description="null: nothing of people and stories.")]
+    person: Annotated[ExportedPerson | None, Field(description="null: nothing is stored about people and stories.")]
     archive: str
 
 
 class Remainder(View):
-    """What an erasure leaves for a while."""
+    """Data that an erasure leaves for a limited time."""
 
     what: str
     until: Time
 
 
 class ErasureReceipt(View):
-    """What an erasure deleted, and what remains until when."""
+    """Receipt of an erasure: what was deleted, and what remains until when."""
 
     receipt_id: str
     erased_at: Time

@@ -1,1 +1,1 @@
-"""People, whom they follow, and stories: what people post for a day."""
+"""The social graph of a tenant's users, and stories: posts that end after the tenant's `storyHours`."""

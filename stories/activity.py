@@ -1,10 +1,10 @@
-"""Who saw a story and what they made of it: one small document for each fact, beside the story's others.
+"""Stores views of and reactions to stories: one small document per person and fact, in the story's own partition.
 
-    view:PERSON        created once; the same again changes nothing
-    reaction:PERSON    one for each person; another emoji replaces it, taking it back leaves it empty
+    view:PERSON        created once; writing it again changes nothing
+    reaction:PERSON    one per person; another emoji replaces it, and taking it back sets the emoji to null
 
-Nothing is added up here. Each document says itself what of it is counted (`counted`), and whoever counts it
-(stories/counts.py) says so in the same batch as the sums: killed anywhere, nothing is lost and nothing counts twice.
+Nothing is added up here. Each document says how much of it is counted (`counted`). stories/counts.py updates that field
+in the same batch as the sums, so a crash at any point loses nothing and counts nothing twice.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ ATTEMPTS = 20
 
 
 class _Crossed(Exception):
-    """Another call of the same person wrote in between."""
+    """Write conflict with another call of the same person."""
 
 
 @dataclass(frozen=True, slots=True)
 class Viewed:
-    """Somebody who saw a story, and what they make of it now: the number of an emoji, or None."""
+    """A viewer of a story and their current reaction. `at`: seconds since the epoch; `emoji`: an index, or None."""
 
     id: str
     at: float
@@ -44,19 +44,19 @@ class Viewed:
 
 
 def partition_of(tenant_id: str, story_id: str) -> str:
-    """Where everything about a story lies."""
+    """Return the partition that holds a story's views, reactions, reports and sums."""
     return f"{tenant_id}/{story_id}"
 
 
 class Activity:
-    """Writes facts. May raise `StoreUnavailable`: the same call may be repeated then."""
+    """Writes views and reactions. Can raise `StoreUnavailable`; repeating the same call is safe then."""
 
     def __init__(self, documents: DocumentStore, seen: SeenStories) -> None:
         self._documents = documents
         self._seen = seen
 
     async def view(self, viewer: Person, story: Story, now: float, *, personal: bool = True) -> bool:
-        """Note that somebody saw a story; whether that is new. `personal`: whether it may change their own order."""
+        """Record a view; return whether it is new. `personal`: whether it can change the viewer's own ranked row."""
         await self._seen.add(viewer, story, now, personal=personal)
         body = {
             "id": VIEW + viewer.id,
@@ -69,11 +69,14 @@ class Activity:
         try:
             await self._documents.write(STORY_ACTIVITY, partition_of(viewer.tenant_id, story.id), [Create(body)])
         except WriteRejected:
-            return False  # by an earlier call, or by this one before its answer was lost
+            return False  # written by an earlier call, or by this one when the store's response was lost
         return True
 
     async def react(self, who: Person, story: Story, emoji: int | None, now: float, *, personal: bool = True) -> bool:
-        """Put a reaction in place of the one before, None for none; whether that changes anything."""
+        """Replace a person's reaction (None removes it); return whether anything changed.
+
+        `personal`: whether it can change that person's own ranked row.
+        """
         await self._seen.add(who, story, now, reacted=emoji is not None, personal=personal)
         partition, id = partition_of(who.tenant_id, story.id), REACTION + who.id
 
@@ -106,7 +109,7 @@ class Activity:
     async def viewers(
         self, tenant_id: str, story_id: str, after: str | None, limit: int
     ) -> tuple[list[Viewed], str | None]:
-        """A page of who saw a story, in the order of their ids, and where the next one goes on."""
+        """Return a page of viewers in the order of their ids, and the id to continue after (None at the end)."""
         partition, last = partition_of(tenant_id, story_id), None if after is None else VIEW + after
         page = await self._documents.query(STORY_ACTIVITY, partition, id_prefix=VIEW, after=last, limit=limit)
         found = []
@@ -118,7 +121,7 @@ class Activity:
 
 
 def is_pending(document: Document) -> bool:
-    """Whether a fact is not, or not rightly, in the sums yet."""
+    """Return whether the sums lack a view or reaction, or still hold its earlier value."""
     if document.id.startswith(VIEW):
         return document.body.get("counted") is False
     return document.id.startswith(REACTION) and document.body.get("counted") != document.body.get("emoji")

@@ -1,4 +1,4 @@
-"""Endpoints of what becomes of stories: views, reactions, who saw one, an author's figures and news."""
+"""Endpoints of story activity: record views and reactions; list viewers, statistics and events for authors."""
 
 from __future__ import annotations
 
@@ -47,18 +47,21 @@ log = logging.getLogger("feed.stories")
 
 REACTIONS_A_MINUTE, MINUTE_SECONDS = 60, 60.0
 MAX_PEOPLE = 20_000
-_DONE = {204: Response("Done; asking twice is harmless.")}
+_DONE = {204: Response("Done. Repeating the call has no further effect.")}
 _REACTED = {200: Response("The reaction that counts now.", ReactionState, {"emoji": "🔥"})}
 _BODY = Body(ReactionToStory, {"emoji": "🔥"})
 _REACTION_PROBLEMS = ("invalid_json", "invalid_body", "invalid_emoji", "story_not_found", "invalid_personalization")
-_CONSENT = X_PERSONALIZATION.saying("`off`: nothing of this changes what the caller's own row is ranked by.")
+_CONSENT = X_PERSONALIZATION.saying("`off`: this call does not change how the caller's own row is ranked.")
 _AFTER = Parameter(
-    "after", "query", "`next` of the answer before; all that is kept when absent.", {"type": "string", "maxLength": 20}
+    "after",
+    "query",
+    "`next` of the last response. When absent, all stored events are returned.",
+    {"type": "string", "maxLength": 20},
 )
 
 
 class MinuteRate:
-    """How often each person did something within a minute, in this process."""
+    """Rate limit per person over a sliding minute, in this process. Knows the last `most_people` people."""
 
     def __init__(self, most: int, most_people: int = MAX_PEOPLE) -> None:
         self._most = most
@@ -66,7 +69,7 @@ class MinuteRate:
         self._times: OrderedDict[str, deque[float]] = OrderedDict()
 
     def take(self, name: str, now: float) -> None:
-        """Note one more. Raises a 429 `Problem` where that is too many."""
+        """Count one more at `now`, in seconds. Raises a 429 `Problem` above the limit."""
         times = self._times.setdefault(name, deque())
         self._times.move_to_end(name)
         while times and not now - MINUTE_SECONDS < times[0] <= now:
@@ -84,7 +87,7 @@ class MinuteRate:
 
 
 class ActivityApi:
-    """Takes views and reactions, and shows authors what became of their stories."""
+    """Records views and reactions, and serves authors the activity of their stories."""
 
     def __init__(self, parts: StoryParts, looking: Looking, activity: Activity, inbox: Inbox) -> None:
         self.edge: Edge = parts.edge
@@ -100,7 +103,7 @@ class ActivityApi:
     @social_endpoint(
         "PUT",
         "v1/stories/{id}/view",
-        "The caller has seen a story",
+        "Record a view of a story",
         tag="stories",
         parameters=(_CONSENT,),
         description="Counts once for each viewer. An author's own views are not counted.",
@@ -108,7 +111,7 @@ class ActivityApi:
         problems=("story_not_found", "invalid_personalization"),
     )
     async def put_story_view(self, call: Call) -> func.HttpResponse:
-        """Note a view."""
+        """Record a view."""
         personal = consented(call.headers)
         with self._limits.admit(Kind.SOCIAL, call.tenant, call.user_key):
             story, viewer = await self._looking.story(call)
@@ -117,20 +120,20 @@ class ActivityApi:
                 if await self._activity.view(me, story, call.now, personal=personal):
                     self._telemetry.count("story_views", call.tenant.id)
                     log_event(log, logging.INFO, "story_viewed", tenant=call.tenant.id)
-                    await self._tell(call, story, VIEW + me.id, {"viewedAt": call.now})
+                    await self._add_event(call, story, VIEW + me.id, {"viewedAt": call.now})
         return _done()
 
     @social_endpoint(
         "POST",
         "v1/stories/{id}/view",
-        "The caller has seen a story, as PUT does",
+        "Record a view of a story, as PUT does",
         tag="stories",
         parameters=(_CONSENT,),
         responses=_DONE,
         problems=("story_not_found", "invalid_personalization"),
     )
     async def post_story_view(self, call: Call) -> func.HttpResponse:
-        """The same for clients that post."""
+        """Do the same for clients that cannot send PUT."""
         return await self.put_story_view(call)
 
     @social_endpoint(
@@ -139,13 +142,13 @@ class ActivityApi:
         "React to a story",
         tag="stories",
         parameters=(_CONSENT,),
-        description="One of six emoji, one for each person: another replaces it. 60 a minute.",
+        description="One of six emoji. A person has one reaction per story; another replaces it. At most 60 a minute.",
         body=_BODY,
         responses=_REACTED,
         problems=_REACTION_PROBLEMS,
     )
     async def put_story_reaction(self, call: Call) -> func.HttpResponse:
-        """Put a reaction in place of the one before."""
+        """Replace the caller's reaction."""
         with self._limits.admit(Kind.SOCIAL, call.tenant, call.user_key):
             emoji = read_emoji(read_object(call.request, MAX_BODY_BYTES))
             await self._react(call, emoji)
@@ -162,20 +165,20 @@ class ActivityApi:
         problems=_REACTION_PROBLEMS,
     )
     async def post_story_reaction(self, call: Call) -> func.HttpResponse:
-        """The same for clients that post."""
+        """Do the same for clients that cannot send PUT."""
         return await self.put_story_reaction(call)
 
     @social_endpoint(
         "DELETE",
         "v1/stories/{id}/reaction",
-        "Take a reaction back",
+        "Remove a reaction",
         tag="stories",
         parameters=(_CONSENT,),
         responses=_DONE,
         problems=("story_not_found", "invalid_personalization"),
     )
     async def delete_story_reaction(self, call: Call) -> func.HttpResponse:
-        """Leave the story without a reaction of the caller's."""
+        """Remove the caller's reaction."""
         with self._limits.admit(Kind.SOCIAL, call.tenant, call.user_key):
             await self._react(call, None)
         return _done()
@@ -190,10 +193,10 @@ class ActivityApi:
         if await self._activity.react(me, story, emoji, call.now, personal=personal) and emoji is not None:
             self._telemetry.count("story_reactions", call.tenant.id, str(emoji))
             log_event(log, logging.INFO, "reaction_added", tenant=call.tenant.id)
-            await self._tell(call, story, REACTION + me.id, {"createdAt": call.now, "emoji": emoji})
+            await self._add_event(call, story, REACTION + me.id, {"createdAt": call.now, "emoji": emoji})
 
-    async def _tell(self, call: Call, story: Story, fact_id: str, body: dict[str, object]) -> None:
-        """Tell the author at once. What fails here is told by who counts the fact, within half a minute."""
+    async def _add_event(self, call: Call, story: Story, fact_id: str, body: dict[str, object]) -> None:
+        """Add an event to the author's inbox at once. If that fails, the counter adds it within half a minute."""
         event = event_of(story.id, fact_id, body)
         try:
             await self._inbox.add(Person(call.tenant.id, story.author_id), [event] if event else [])
@@ -203,7 +206,7 @@ class ActivityApi:
     @social_endpoint(
         "GET",
         "v1/stories/{id}/viewers",
-        "Who has seen one's own story",
+        "List viewers of the caller's own story",
         tag="stories",
         parameters=PAGE,
         responses={
@@ -219,7 +222,7 @@ class ActivityApi:
         problems=("story_not_found", *PAGE_PROBLEMS),
     )
     async def get_story_viewers(self, call: Call) -> func.HttpResponse:
-        """A page of viewers, for the author alone."""
+        """Return a page of viewers. Only the author can read it."""
         with self._limits.admit(Kind.SOCIAL, call.tenant, call.user_key):
             story = await self._looking.own_story(call)
             after, limit = self._calls.after(call, "viewers", story.id), self._calls.limit(call)
@@ -238,10 +241,10 @@ class ActivityApi:
     @social_endpoint(
         "GET",
         "v1/me/stats",
-        "What became of one's stories in seven days",
+        "Read statistics of the caller's stories",
         tag="stories",
         brand=True,
-        description="By UTC date, as of the last half minute.",
+        description="Of the last seven days, by UTC date. Views and reactions are counted about every 30 seconds.",
         responses={
             200: Response(
                 "The last seven days.",
@@ -259,7 +262,7 @@ class ActivityApi:
         },
     )
     async def get_story_stats(self, call: Call) -> func.HttpResponse:
-        """An author's figures."""
+        """Return views, reactions and posts of the last seven days."""
         with self._limits.admit(Kind.SOCIAL, call.tenant, call.user_key):
             stats = await self._statistics.of_author(self._calls.me(call), call.now)
         views, *reactions = totals(stats.days)
@@ -283,13 +286,13 @@ class ActivityApi:
     @social_endpoint(
         "GET",
         "v1/me/events",
-        "What became of one's stories since",
+        "List events of the caller's stories",
         tag="stories",
-        description="`story.viewed` and `story.reacted`, the newest hundred of a day.",
+        description="`story.viewed` and `story.reacted`: at most the newest 100 events of the last 24 hours.",
         parameters=(_AFTER,),
         responses={
             200: Response(
-                "In the order in which they were told.",
+                "Events in the order in which they were added.",
                 StoryEvents,
                 {
                     "events": [
@@ -310,7 +313,7 @@ class ActivityApi:
         problems=("invalid_after",),
     )
     async def get_story_events(self, call: Call) -> func.HttpResponse:
-        """What the caller was told after an event."""
+        """Return the events in the caller's inbox that follow `after`."""
         text = call.request.params.get("after") or "0"
         if not re.fullmatch(r"[0-9]{1,15}", text):
             raise bad_request("invalid_after", "after must be the value of next from an earlier response.")

@@ -1,4 +1,4 @@
-"""Endpoints of stories: post one, read one, delete one, and the row of authors that an app shows."""
+"""Endpoints of stories: post, read and delete a story, and list the row of authors that an app shows."""
 
 from __future__ import annotations
 
@@ -64,14 +64,15 @@ EXAMPLE: dict[str, Any] = {
 _KEY = Parameter(
     "Idempotency-Key",
     "header",
-    "Yours, one a story: sent again with the same body it answers the same story.",
+    "A key that the client makes up for each story. The same key and body, sent again within a day, return the same "
+    "story.",
     {"type": "string", "maxLength": MAX_IDEMPOTENCY_KEY},
 )
 _ORDER = Parameter(
     "order",
     "query",
-    "`newest`, also when absent: the author of the newest story first. `ranked`: whom the viewer has not seen yet "
-    "first, by the ranking; `mode` says whether that was possible.",
+    "`newest` (the default): the author of the newest story first. `ranked`: authors with unseen stories first, by the "
+    "ranking; `mode` says whether that was possible.",
     {"type": "string", "pattern": "^(ranked|newest)?$"},
     example=NEWEST,
 )
@@ -79,7 +80,7 @@ _ROW_CURSOR = replace(CURSOR, schema={"type": "string", "pattern": f"^[A-Za-z0-9
 
 
 class StoriesApi:
-    """Serves stories. What a viewer may see is decided in memory, by the one rule of stories/visibility.py."""
+    """Serves stories. The rule in stories/visibility.py decides in memory which of them a viewer can see."""
 
     def __init__(self, parts: StoryParts, looking: Looking, posting: Posting, seen: SeenStories) -> None:
         self.edge: Edge = parts.edge
@@ -102,14 +103,15 @@ class StoriesApi:
         "Post a story",
         tag="stories",
         brand=True,
-        description="It ends after the tenant's `storyHours`. Friends are those who follow the author, or, with "
-        "`audienceUserIds`, those named. 20 a minute. `media_not_ready`: the upload was not completed, or is somebody "
-        "else's.",
+        description="A story ends after the tenant's `storyHours`. `friends` means the author's followers, or only "
+        "mutual followers where the tenant's `friendsMean` is `mutuals`. With `audienceUserIds` it means only the "
+        "people named. At most 20 a minute. `media_not_ready`: the upload is not completed, or belongs to somebody "
+        "else.",
         parameters=(_KEY,),
         body=Body(StoryToPost, {"visibility": "friends", "text": "Off to the lake."}),
         responses={
             201: Response("The story.", StoryItem, EXAMPLE),
-            200: Response("The story that this Idempotency-Key has made before.", StoryItem, EXAMPLE),
+            200: Response("The story that this Idempotency-Key created before.", StoryItem, EXAMPLE),
         },
         problems=(
             *("invalid_json", "invalid_body", "invalid_story", "invalid_visibility", "invalid_idempotency_key"),
@@ -117,7 +119,7 @@ class StoriesApi:
         ),
     )
     async def post_story(self, call: Call) -> func.HttpResponse:
-        """Post a story, once for each Idempotency-Key."""
+        """Create a story, at most one per Idempotency-Key."""
         if not self._clock_trusted():
             raise clock_wrong()
         key = call.headers.get("idempotency-key", "")
@@ -140,10 +142,11 @@ class StoriesApi:
     @social_endpoint(
         "GET",
         "v1/stories",
-        "The row of stories",
+        "List the row of stories",
         tag="stories",
-        description="Authors with something to show to the viewer: their friends', everybody's public ones, their own. "
-        "Nothing that is over, held back, above the viewer's rating, or with a block in between.",
+        description="Authors with stories that the viewer can see: stories of friends, public stories, and the "
+        "viewer's own. Left out: stories that have ended, are held for moderation, are rated above the viewer's limit, "
+        "or whose author and viewer block each other.",
         parameters=(LIMIT, _ROW_CURSOR, _ORDER, X_PERSONALIZATION, AGE_BAND),
         responses={
             200: Response(
@@ -168,7 +171,7 @@ class StoriesApi:
         problems=(*PAGE_PROBLEMS, "invalid_order", "invalid_personalization"),
     )
     async def get_stories(self, call: Call) -> func.HttpResponse:
-        """A page of the row. Without the viewer's circle nothing is shown: nobody knows then who is blocked."""
+        """Return a page of the row. It is empty while the viewer's circle cannot be read: blocks are unknown then."""
         order = call.request.params.get("order") or NEWEST
         if order not in ORDERS:
             raise bad_request("invalid_order", f"order must be one of {', '.join(ORDERS)}.")
@@ -205,17 +208,16 @@ class StoriesApi:
     @social_endpoint(
         "GET",
         "v1/stories/{id}",
-        "One story",
+        "Read a story",
         tag="stories",
         brand=True,
-        description="404 for a story that the viewer may not see, as for one that does not exist. The author also gets "
-        "its counts.",
+        description="404 if the story does not exist or the viewer cannot see it. The author also gets its counts.",
         parameters=(AGE_BAND,),
         responses={200: Response("The story.", StoryItem, {**EXAMPLE, "seen": True})},
         problems=("story_not_found",),
     )
     async def get_story(self, call: Call) -> func.HttpResponse:
-        """One story, if the viewer may see it."""
+        """Return one story if the viewer can see it."""
         with self._limits.admit(Kind.SOCIAL, call.tenant, call.user_key):
             story, viewer = await self._looking.story(call)
             counts, seen = None, False
@@ -230,14 +232,14 @@ class StoriesApi:
     @social_endpoint(
         "DELETE",
         "v1/stories/{id}",
-        "Delete one's own story",
+        "Delete the caller's own story",
         tag="stories",
         brand=True,
-        responses={204: Response("Gone.")},
+        responses={204: Response("Deleted.")},
         problems=("story_not_found",),
     )
     async def delete_story(self, call: Call) -> func.HttpResponse:
-        """Delete a story of the caller's own. Its text goes at once, its media too."""
+        """Delete the caller's own story, with its text and media at once."""
         with self._limits.admit(Kind.SOCIAL, call.tenant, call.user_key):
             story = await self._looking.own_story(call)
             await self._end(call.tenant.id, story, call.now)

@@ -1,4 +1,4 @@
-"""Everything of this package, built from its parts: the objects behind the endpoints, and what timers run."""
+"""Builds the stories package: the objects behind its endpoints, and the jobs that timers run."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ from stories.story_catalog import StoryCatalogs
 from stories.story_parts import StoryParts
 
 COUNT_SECONDS, EXPIRE_SECONDS = 30, 60
-"""How often the jobs run."""
+"""Intervals of the counting and expiry jobs."""
 
 STORY_APIS = (PeopleApi, StoriesApi, SearchApi, ActivityApi, ReportsApi, LiveApi)
 
 
 @dataclass(frozen=True, slots=True)
 class Social:
-    """People and stories of one process. Nothing is read or loaded before the first request, or while they are off."""
+    """People and stories of one process. Reads nothing before the first request, or while the feature is off."""
 
     parts: StoryParts
     catalogs: StoryCatalogs
@@ -48,16 +48,16 @@ class Social:
     moderation: Moderation
     personal_data: PersonalData
     apis: dict[type, Any]
-    """The object behind each class of endpoints."""
+    """Endpoint class → its instance."""
 
     async def count(self) -> int:
-        """Add up what is not counted yet, where stories are on for anybody; how many facts. None by a wrong clock."""
+        """Count new views and reactions if any tenant has stories on; return how many. 0 while the clock is wrong."""
         tenants, flags = self.parts.tenants, self.parts.flags
         on = any(flags.on(STORIES, id, own=tenant.feature_flags) for id in tenants.ids() if (tenant := tenants.get(id)))
         return await self.counter.run() if on and self.parts.clock_trusted() else 0
 
     async def expire(self) -> int:
-        """End what is over; how many stories. None by a wrong clock."""
+        """End stories whose time is over; return how many. 0 while the clock is wrong."""
         return await self.expiry.run() if self.parts.clock_trusted() else 0
 
     async def close(self) -> None:
@@ -66,7 +66,7 @@ class Social:
 
 
 def build_social(parts: StoryParts) -> Social:
-    """Everything, unconnected."""
+    """Build all objects. Opens no connection."""
     documents = parts.documents
     graph = Graph(documents, parts.clock)
     catalogs = StoryCatalogs(documents, parts.settings, parts.telemetry, parts.clock, parts.elapsed)

@@ -1,7 +1,7 @@
-"""Whom somebody follows and whom they must not meet, packed into one document that a request reads once. Pure.
+"""A person's circle: follows and blocks, packed into one document, so a request needs one read. Pure.
 
-Everybody is 64 bits of their public id. `followed_back` are those followed who follow back; `blocked_by` mirrors what
-others decided, and travels here so that a request knows it without asking anybody else.
+A person is stored as 64 bits of their public id. `followed_back` holds the followed people who follow back.
+`blocked_by` copies the blocks that others made, so a request finds them without further reads.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ def _nobody() -> Keys:
 
 
 class UnreadableCircle(ValueError):
-    """The stored document is damaged, or of a later version. Nobody may be shown anything by it."""
+    """The stored document is damaged or of a later version. Callers must show nothing then: blocks are unknown."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Circle:
-    """Sorted keys of people, each once. `follows` hold; `requested` wait for the other's consent."""
+    """Sorted, distinct keys of people. `follows`: accepted; `requested`: waiting for the other person's consent."""
 
     follows: Keys = field(default_factory=_nobody)
     followed_back: Keys = field(default_factory=_nobody)
@@ -41,11 +41,11 @@ class Circle:
     blocked_by: Keys = field(default_factory=_nobody)
 
     def friends(self, friends_mean: str) -> Keys:
-        """Whose stories for friends are for this person."""
+        """Return the authors whose stories for friends this person sees. `friends_mean`: `followers` or `mutuals`."""
         return self.followed_back if friends_mean == MUTUALS else self.follows
 
     def hides(self, key: int) -> bool:
-        """Whether a block stands between the two, whoever made it."""
+        """Return whether either of the two blocks the other."""
         return has(self.blocked, key) or has(self.blocked_by, key)
 
     @property
@@ -54,25 +54,25 @@ class Circle:
 
     @property
     def asked(self) -> int:
-        """How many follows there are, agreed to or not."""
+        """Number of follows, accepted and requested."""
         return len(self.follows) + len(self.requested)
 
     def adding(self, key: int, *names: str) -> Circle:
-        """The circle with somebody in some of the sets."""
+        """Return a copy with a person added to the named sets."""
         return replace(self, **{name: _with(getattr(self, name), key) for name in names})
 
     def removing(self, key: int, *names: str) -> Circle:
-        """The circle without somebody in some of the sets."""
+        """Return a copy with a person removed from the named sets."""
         return replace(self, **{name: _without(getattr(self, name), key) for name in names})
 
     def to_document(self) -> dict[str, Any]:
-        """The stored shape: base64 of little-endian words by the name of the set."""
+        """Return the stored shape: set name → base64 of little-endian 64-bit words."""
         packed = {_alias(name): b64encode(getattr(self, name).astype("<u8").tobytes()).decode() for name in _NAMES}
         return {"id": CIRCLE_ID, "kind": "following", "v": _VERSION, **packed}
 
     @classmethod
     def from_document(cls, body: Mapping[str, Any] | None) -> Circle:
-        """The inverse; nobody for None. Raises `UnreadableCircle`."""
+        """Parse a stored document; None gives an empty circle. Raises `UnreadableCircle`."""
         if body is None:
             return cls()
         if body.get("v") != _VERSION:
@@ -92,7 +92,7 @@ def _alias(name: str) -> str:
 
 
 def has(keys: Keys, key: int) -> bool:
-    """Whether sorted keys have one."""
+    """Return whether sorted keys contain `key` (binary search)."""
     at = int(np.searchsorted(keys, np.uint64(key)))
     return at < len(keys) and int(keys[at]) == key
 

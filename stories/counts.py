@@ -1,8 +1,8 @@
-"""Adds up views and reactions: one document for each story, in the batch that marks the facts as counted.
+"""Counts views and reactions per story: writes a story's sums in the same batch that marks the facts as counted.
 
-A fact that is not counted yet is found through the change feed. Its story's sums and its own mark change together, each
-only if nobody changed it since it was read: killed anywhere, by two processes at once or from an old place of the
-feed, every fact counts once. A reaction that was changed takes back what it had counted before.
+A fact is a stored view or reaction; the change feed delivers those that are not counted. One conditional batch updates
+the sums and the marks. So every fact counts once: after a crash, with two processes at once, or when the feed is read
+again from an older position. A changed reaction first subtracts what it had counted before.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ ATTEMPTS = 5
 
 
 def new_counts(author_id: str) -> Json:
-    """The sums of a story that nobody saw."""
+    """Return empty sums for a story without views."""
     return {
         "id": COUNTS_ID,
         "kind": "counts",
@@ -55,24 +55,24 @@ def new_counts(author_id: str) -> Json:
 
 
 def totals(days: dict[str, list[int]]) -> list[int]:
-    """Views, then reactions by emoji, over some days."""
+    """Add up some days: views, then reactions by emoji."""
     return [sum(column) for column in zip(*days.values(), strict=True)] or [0] * (1 + len(EMOJI))
 
 
 def day_of(at: float) -> str:
-    """The UTC date of a time."""
+    """Return the UTC date of a time in seconds since the epoch."""
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d")
 
 
 class StoryCounter:
-    """Follows the change feed of activity. One at a time is enough; several do no harm."""
+    """Follows the change feed of views and reactions. One process is enough; several do no harm."""
 
     def __init__(self, documents: DocumentStore, inbox: Inbox) -> None:
         self._documents = documents
         self._inbox = inbox
 
     async def run(self) -> int:
-        """Count what is not counted yet; how many facts. May raise `StoreUnavailable`: the next run goes on."""
+        """Count new facts; return how many. Can raise `StoreUnavailable`; the next run continues."""
         stored = await self._documents.read(STORY_ACTIVITY, PROGRESS_PARTITION, PROGRESS_ID, latest=True)
         token = stored.body["token"] if stored else None
         counted = 0
@@ -86,7 +86,7 @@ class StoryCounter:
                 counted += await self.count(partition, facts)
             summed = [document for document in changes.documents if document.id == COUNTS_ID]
             for document in summed:
-                await self._tell_totals(document)
+                await self._publish_totals(document)
             if changes.token != token and (pending or summed or changes.more or token is None):
                 token = changes.token
                 progress = {"id": PROGRESS_ID, "kind": "counting", "token": token}
@@ -95,18 +95,18 @@ class StoryCounter:
                 return counted
 
     async def count(self, partition: str, facts: Sequence[Document]) -> int:
-        """Count some facts of one story, as far as they are not; how many were not."""
+        """Count those of one story's facts that are not counted yet; return how many."""
         counted = 0
         for begin in range(0, len(facts), AT_ONCE):
             some = list(facts[begin : begin + AT_ONCE])
             while pending := [each for each in some if is_pending(each)]:
-                await self._tell_again(partition, pending)
+                await self._add_missing_events(partition, pending)
                 sums = await self._documents.read(STORY_ACTIVITY, partition, COUNTS_ID, latest=True)
                 body, marked = counted_in(sums.body if sums else new_counts(pending[0].body["authorId"]), pending)
                 operations: list[Operation] = [Create(body) if sums is None else Replace(body, sums.etag), *marked]
                 try:
                     await self._documents.write(STORY_ACTIVITY, partition, operations)
-                except WriteRejected:  # somebody changed one of them: look again
+                except WriteRejected:  # one of them was changed meanwhile: read them again
                     reads = [self._documents.read(STORY_ACTIVITY, partition, each.id, latest=True) for each in some]
                     some = [each for each in await asyncio.gather(*reads) if each is not None]
                     continue
@@ -114,9 +114,11 @@ class StoryCounter:
                 break
         return counted
 
-    async def _tell_totals(self, sums: Document) -> None:
-        """What a story's sums come to, where that is news to the ranking. Sums are found by the change feed like facts,
-        so that a process that was killed behind them has told nothing less."""
+    async def _publish_totals(self, sums: Document) -> None:
+        """Publish a story's totals to the ranking if they changed enough.
+
+        The change feed also delivers sums, so totals are published even if the process died after writing the sums.
+        """
         tenant_id, _, story_id = sums.partition.partition("/")
         if not STORY_ID.matches(story_id):
             return
@@ -131,11 +133,11 @@ class StoryCounter:
                 change = Create(body) if stored is None else Replace(body, stored.etag)
                 await self._documents.write(STORIES, partition, [change])
 
-        with suppress(WriteRejected):  # whoever wrote each time has later sums
+        with suppress(WriteRejected):  # the other writer has later sums
             await retry(once, (WriteRejected,), attempts=ATTEMPTS, first_pause=0.002, longest_pause=0.05)
 
-    async def _tell_again(self, partition: str, pending: Sequence[Document]) -> None:
-        """What a process that was killed did not tell the author."""
+    async def _add_missing_events(self, partition: str, pending: Sequence[Document]) -> None:
+        """Add events that are missing from the author's inbox because a process died before it could add them."""
         tenant_id, _, story_id = partition.partition("/")
         events: dict[str, list[Json]] = {}
         for each in pending:
@@ -147,7 +149,7 @@ class StoryCounter:
 
 
 def counted_in(sums: Json, pending: Sequence[Document]) -> tuple[Json, list[Replace]]:
-    """The sums with some facts, and the facts marked as counted. Pure."""
+    """Return the sums with some facts added, and the writes that mark these facts as counted. Pure."""
     days: dict[str, list[int]] = {day: list(row) for day, row in sums["days"].items()}
     viewers = ViewerSketch.from_json(sums["viewers"])
 

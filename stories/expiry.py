@@ -1,9 +1,9 @@
-"""Ends stories whose time has come: marks them, deletes their media, and says how many in one line.
+"""Expires stories: marks them as ended, deletes their media, and logs the number in one line.
 
-Nobody depends on it to hide anything: readers look at the time themselves. It goes on where the last run ended, over
-the buckets whose stories may have ended since; once an hour it looks at every bucket that can hold one, for a tenant
-may have changed how long stories live. Killed anywhere, the next run does what is left: the media goes first, the mark
-second. What reports and editors have decided and was left half done is finished too.
+Hiding does not depend on it, because readers check the end time themselves. Each run covers the buckets whose stories
+can have ended since the last run. Once an hour it covers every bucket that can hold a story, because a tenant can
+change `storyHours`. Media is deleted before the mark is written, so after a crash the next run does the rest. It also
+finishes moderation decisions that were interrupted.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ PROGRESS_ID = "expiry"
 
 
 class Expiry:
-    """Runs every minute. `clock` gives seconds since the epoch, `elapsed` seconds that never go back."""
+    """The expiry job, run every minute. `clock` gives seconds since the epoch, `elapsed` seconds that never go back."""
 
     def __init__(
         self,
@@ -65,7 +65,7 @@ class Expiry:
         self._moderation = moderation
 
     async def run(self) -> int:
-        """End what is over, of every tenant where stories are on; how many. A tenant that fails is left for the next
+        """Expire stories of every tenant where stories are on; return how many. A tenant that fails waits for the next
         run."""
         began, ended, late = self._elapsed(), 0, 0.0
         ran = False
@@ -123,7 +123,7 @@ class Expiry:
         try:
             await self._documents.write(STORIES, document.partition, [Replace(body, document.etag)])
         except WriteRejected:
-            return False  # changed in between: the next run looks again
+            return False  # changed meanwhile: the next run reads it again
         gone = Story.from_document(body)
         if gone is not None:
             self._catalogs.apply(tenant_id, gone)

@@ -1,13 +1,13 @@
-"""Who follows whom, who agreed to it, and who blocks whom.
+"""Reads and writes the social graph: follows, their acceptance, and blocks.
 
-A follow is an edge with its follower and a mirror with the followed. The edge is the truth, and changes in one atomic
-batch with the follower's circle, so at most 2,000 hold and a block that came first refuses it. The mirror is written
-around it: *unsettled* before the edge changes, settled after. Whatever breaks off in between leaves an unsettled
-mirror at the most, never an edge without one; who reads the mirror then asks the edge (`settle`). Repeating a call
-finishes it.
+A follow is stored twice: as an edge in the follower's partition, and as a mirror in the followed person's partition.
+The edge is authoritative. It changes in one atomic batch with the follower's circle, which enforces the limit of 2,000
+follows and earlier blocks. The mirror is written as *unsettled* before the edge changes, and as settled after it. An
+interrupted call leaves at most an unsettled mirror, never an edge without a mirror. Readers of an unsettled mirror
+check the edge (`settle`). Repeating a call finishes it.
 
-A block hides from the blocked person first and is listed by its maker second; taking it back is the other way round.
-Broken off, it hides too much rather than too little, and repeating it finishes it.
+A block is first written for the blocked person, then for the one who blocks; unblocking works in the reverse order. An
+interrupted call hides too much rather than too little, and repeating it finishes it.
 """
 
 from __future__ import annotations
@@ -39,17 +39,17 @@ ACCEPTED, REQUESTED = "accepted", "requested"
 FOLLOW, FOLLOWER, BLOCK = "follow:", "follower:", "block:"
 ATTEMPTS = 30
 UNSETTLED_SECONDS = 60.0
-"""A mirror without an edge for so long is what a call left that broke off; before, the call may still be at work."""
+"""A mirror that has no edge after this time was left by an interrupted call. Before, the call can still be running."""
 T = TypeVar("T")
 
 
 class _Crossed(Exception):
-    """Somebody else wrote in between: look again."""
+    """Write conflict: read again and retry."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A circle as it was read, and how to write it again."""
+    """A circle as read from the store, with its ETag (None: not stored yet)."""
 
     circle: Circle
     etag: str | None
@@ -60,14 +60,14 @@ class Stored:
 
 
 class Graph:
-    """Reads and changes the graph. `clock` gives seconds since the epoch. Every method may raise `StoreUnavailable`."""
+    """Reads and changes the graph. `clock` gives seconds since 1970. All methods can raise `StoreUnavailable`."""
 
     def __init__(self, documents: DocumentStore, clock: Callable[[], float]) -> None:
         self._documents = documents
         self._clock = clock
 
     async def circle(self, person: Person, *, latest: bool = False) -> Stored:
-        """A person's circle. One that cannot be read is an outage: without it nobody knows who is blocked."""
+        """Return a person's circle. Raises `StoreUnavailable` if it is unreadable, because blocks are unknown then."""
         stored = await self._documents.read(PEOPLE, person.partition, CIRCLE_ID, latest=latest)
         try:
             return Stored(Circle.from_document(stored.body if stored else None), stored.etag if stored else None)
@@ -77,7 +77,10 @@ class Graph:
     # ---- follows
 
     async def follow(self, who: Person, whom: Person, policy: str) -> str:
-        """Follow somebody, or ask to; the state it has then. Raises a `Problem` where that cannot be."""
+        """Follow somebody, or request to; return the state. Raises a `Problem` if it is not allowed.
+
+        `policy`: the tenant's `followPolicy`, `open` or `approval`.
+        """
         if who == whom:
             raise Problem(400, "cannot_follow", "A person cannot follow themselves. Send another person's id.")
 
@@ -102,11 +105,11 @@ class Graph:
             return str(edge.body["state"]) if edge else state
 
         state = await self._until_alone(once)
-        await self._look_back(who, whom)
+        await self._update_followed_back(who, whom)
         return state
 
     async def unfollow(self, who: Person, whom: Person) -> None:
-        """End a follow or a request, whoever of the two asks for it. Ending what is not there is harmless."""
+        """End a follow or a request; either of the two can ask for it. Does nothing if there is none."""
 
         async def once() -> None:
             edge = await self._read(who, FOLLOW + whom.id)
@@ -122,7 +125,7 @@ class Graph:
         await self._until_alone(once)
 
     async def accept(self, who: Person, follower: Person) -> None:
-        """Agree to somebody's request. Raises a 404 `Problem` where there is none."""
+        """Accept a follow request. Raises a 404 `Problem` if there is none."""
 
         async def once() -> None:
             edge = await self._read(follower, FOLLOW + who.id)
@@ -138,14 +141,14 @@ class Graph:
             await self.settle(who, follower)
 
         await self._until_alone(once)
-        await self._look_back(follower, who)
+        await self._update_followed_back(follower, who)
 
     async def settled(self, whom: Person, who: Person) -> Json | None:
-        """`settle` for who only reads: whoever writes in between, it looks again."""
+        """Run `settle` and retry on write conflicts; for callers that only read."""
         return await self._until_alone(lambda: self.settle(whom, who))
 
     async def settle(self, whom: Person, who: Person) -> Json | None:
-        """Make the mirror of an edge say what the edge says, and return it; None where nobody follows."""
+        """Update a mirror from its edge and return it; None if there is no follow."""
         mirror = await self._read(whom, FOLLOWER + who.id)
         if mirror is None or mirror.body["settled"]:
             return mirror.body if mirror else None
@@ -156,11 +159,11 @@ class Graph:
             return None
         settled = {**mirror.body, "state": edge.body["state"], "settled": True}
         await self._write(whom, [Replace(settled, mirror.etag)])
-        await self._look_back(whom, who)
+        await self._update_followed_back(whom, who)
         return settled
 
     async def _unsettle(self, whom: Person, who: Person, state: str) -> None:
-        """Note with the followed that an edge is about to change; until it is settled nobody is followed back by it."""
+        """Mark the mirror as unsettled before its edge changes; until then it does not count as following back."""
         mirror = {
             "id": FOLLOWER + who.id,
             "kind": "follower",
@@ -174,9 +177,11 @@ class Graph:
             operations.append(stored.write(stored.circle.removing(who.key, "followed_back")))
         await self._write(whom, operations)
 
-    async def _look_back(self, one: Person, other: Person) -> None:
-        """Keep in the circle of `one` whether they follow `other` and are followed back: asked after either changed,
-        so that whichever of two changes at once is later sees both."""
+    async def _update_followed_back(self, one: Person, other: Person) -> None:
+        """Update in the circle of `one` whether `other` is followed and follows back.
+
+        Called after either edge changed, so the later of two concurrent changes sees both.
+        """
 
         async def once() -> None:
             stored = await self.circle(one, latest=True)
@@ -192,7 +197,10 @@ class Graph:
     # ---- blocks
 
     async def block(self, who: Person, whom: Person) -> None:
-        """Let two people never meet; what they follow of each other ends. Raises a `Problem` where that cannot be."""
+        """Block somebody: neither sees the other, and their follows of each other end.
+
+        Raises a `Problem` if it is not allowed.
+        """
         if who == whom:
             raise Problem(400, "cannot_block", "A person cannot block themselves. Send another person's id.")
 
@@ -208,15 +216,15 @@ class Graph:
                         "too_many",
                         "The limit of blocks against this person is reached, so this block was not stored.",
                     )
-                await self._part(whom, who, theirs, "blocked_by")
+                await self._separate(whom, who, theirs, "blocked_by")
             if not has(mine.circle.blocked, whom.key):
                 block = {"id": BLOCK + whom.id, "kind": "block", "at": self._clock()}
-                await self._part(who, whom, mine, "blocked", Upsert(block))
+                await self._separate(who, whom, mine, "blocked", Upsert(block))
 
         await self._until_alone(once)
 
     async def unblock(self, who: Person, whom: Person) -> None:
-        """Take a block back; what was followed before is not followed again."""
+        """Remove a block. Follows that it ended stay ended."""
 
         async def once() -> None:
             mine = await self.circle(who, latest=True)
@@ -231,13 +239,13 @@ class Graph:
 
         await self._until_alone(once)
 
-    async def _part(self, one: Person, other: Person, stored: Stored, how: str, *more: Operation) -> None:
-        """Everything of `other` with `one` goes, and `how` stands instead: one batch."""
+    async def _separate(self, one: Person, other: Person, stored: Stored, how: str, *more: Operation) -> None:
+        """Remove `other` from the data of `one` and add them to the set `how`, in one batch."""
         circle = stored.circle.removing(other.key, "follows", "requested", "followed_back").adding(other.key, how)
         await self._write(one, [stored.write(circle), *more, *await self._deletes(one, other)])
 
     async def forget(self, one: Person, other: Person) -> None:
-        """Let `one` keep nothing of `other` but a block of their own: in one batch, for an erasure of `other`."""
+        """Erase `other` from the data of `one` in one batch. Blocks that `one` made stay."""
 
         async def once() -> None:
             stored, gone = await self.circle(one, latest=True), await self._deletes(one, other)
@@ -253,7 +261,7 @@ class Graph:
         found = [await self._read(one, id) for id in (FOLLOW + other.id, FOLLOWER + other.id)]
         return [Delete(each.id, each.etag) for each in found if each is not None]
 
-    # ---- what all of it stands on
+    # ---- reads and writes
 
     async def _read(self, person: Person, id: str) -> Document | None:
         return await self._documents.read(PEOPLE, person.partition, id, latest=True)
@@ -265,7 +273,7 @@ class Graph:
             raise _Crossed from refused
 
     async def _until_alone(self, once: Callable[[], Awaitable[T]]) -> T:
-        """Run what reads and writes again until nobody wrote in between. A refusal is never believed: it looks."""
+        """Run a read-and-write step, and repeat it after write conflicts; each attempt reads anew."""
         try:
             return await retry(once, (_Crossed,), attempts=ATTEMPTS, first_pause=0.002, longest_pause=0.1)
         except _Crossed as crossed:

@@ -1,8 +1,8 @@
-"""Who somebody is here: a public id, by which the users of a tenant may know each other.
+"""Public ids of people: keyed hashes by which users of a tenant can refer to each other.
 
-`X-User` must never be shown to others, for whoever knows it can name that user. The public id is a keyed hash of the
-user's key and opens nothing; names and pictures stay with the tenant, whose backend learns the ids of its users by
-`POST /v1/social/ids`.
+`X-User` must never be shown to others, because anybody who knows it can send requests for that user. The public id is a
+keyed hash of the user's key and grants no access. Names and pictures stay with the tenant, whose backend gets the ids
+of its users from `POST /v1/social/ids`.
 """
 
 from __future__ import annotations
@@ -18,29 +18,29 @@ _KEY_BYTES = 8
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody of a tenant."""
+    """A person: a tenant's user, by public id."""
 
     tenant_id: str
     id: str
 
     @property
     def partition(self) -> str:
-        """Where everything that the person owns is stored."""
+        """The partition of `people` that holds everything the person owns."""
         return f"{self.tenant_id}/{self.id}"
 
     @property
     def key(self) -> int:
-        """64 bits that stand for the person where many are compared."""
+        """The first 64 bits of the public id, for fast comparison of many people."""
         return key_of(self.id)
 
 
 def person_of(identity: Identity, tenant_id: str, user_key: str) -> Person:
-    """The person behind a user's key, which is a keyed hash of tenant and user already."""
+    """Return the person for a user key, which is itself a keyed hash of tenant and user."""
     return Person(tenant_id, identity.public_id(user_key))
 
 
 def is_public_id(text: object) -> bool:
-    """Whether this can be somebody's id: only what the hash can give, so that each has one spelling."""
+    """Return whether a text can be a public id. Each id has exactly one valid spelling."""
     if not isinstance(text, str) or not PUBLIC_ID.matches(text):
         return False
     try:
@@ -51,5 +51,5 @@ def is_public_id(text: object) -> bool:
 
 
 def key_of(public_id: str) -> int:
-    """64 bits of a public id, which is evenly spread already: no one can choose theirs."""
+    """Return 64 bits of a public id. They are evenly distributed, and nobody can choose their own."""
     return int.from_bytes(alphabet.from_text(public_id)[:_KEY_BYTES], "little")

@@ -1,7 +1,8 @@
-"""What an author is told: who saw and who reacted, the newest hundred of a day, in one document of theirs.
+"""An author's inbox: the newest 100 view and reaction events of the last 24 hours, in one document per author.
 
-Events are numbered as they arrive, so `after` finds what came since, also what was told late. The same fact told again
-is known by its name. Told at once by the process that took the fact; what it did not come to is told by the counter.
+Events are numbered as they arrive, so `after` also finds events that were added late. The event id is a hash of the
+fact, so adding it twice has no effect. The process that stored the view or reaction adds the event at once; the counter
+(stories/counts.py) adds it later if that process failed.
 """
 
 from __future__ import annotations
@@ -30,36 +31,36 @@ KEEP_SECONDS = 86_400
 VIEWED, REACTED = "story.viewed", "story.reacted"
 ATTEMPTS = 30
 Nudge = Callable[[Person, Sequence[Json]], Awaitable[None]]
-"""Hears of events that are in an inbox now. It must not raise."""
+"""Called with events that were just added to an inbox. It must not raise."""
 
 
 class _Crossed(Exception):
-    """Another process told the same author in between."""
+    """Write conflict with another process that added to the same inbox."""
 
 
 @dataclass(frozen=True, slots=True)
 class Events:
-    """Events in the order of their arrival. `next` continues behind them; `missed`: some before them are gone."""
+    """Events in the order of their arrival. `next` is the number to continue after; `missed`: earlier ones are gone."""
 
     events: list[Json]
     next: int
     missed: bool
 
 
-async def _nobody_listens(person: Person, events: Sequence[Json]) -> None:
+async def _no_nudge(person: Person, events: Sequence[Json]) -> None:
     return None
 
 
 class Inbox:
-    """Reads and writes inboxes. May raise `StoreUnavailable`."""
+    """Reads and writes inboxes. Can raise `StoreUnavailable`."""
 
-    def __init__(self, documents: DocumentStore, clock: Callable[[], float], nudge: Nudge = _nobody_listens) -> None:
+    def __init__(self, documents: DocumentStore, clock: Callable[[], float], nudge: Nudge = _no_nudge) -> None:
         self._documents = documents
         self._clock = clock
         self.nudge = nudge
 
     async def add(self, author: Person, events: Sequence[Json]) -> None:
-        """Tell an author; what they were told already is left out."""
+        """Add events to an author's inbox, skipping those it already has, and call `nudge` with the new ones."""
 
         async def once() -> list[Json]:
             stored = await self._documents.read(PEOPLE, author.partition, INBOX_ID, latest=True)
@@ -92,7 +93,7 @@ class Inbox:
             await self.nudge(author, told)
 
     async def after(self, author: Person, number: int) -> Events:
-        """What an author was told after the event of this number, and not longer ago than a day."""
+        """Return an author's events of the last 24 hours that come after the event of this number."""
         stored = await self._documents.read(PEOPLE, author.partition, INBOX_ID, latest=True)
         if stored is None:
             return Events([], number, False)
@@ -104,7 +105,7 @@ class Inbox:
 
 
 def event_of(story_id: str, fact_id: str, body: Mapping[str, Any]) -> Json | None:
-    """The event that a fact tells its author; None for a reaction that was taken back."""
+    """Build the event of a stored view or reaction; None for a removed reaction."""
     kind, _, who = fact_id.partition(":")
     viewed = kind == "view"
     emoji = None if viewed else body["emoji"]

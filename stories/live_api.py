@@ -1,4 +1,4 @@
-"""Where authors listen for who looks at their stories and who reacts."""
+"""Endpoint of live events: returns a WebSocket address where authors learn of views and reactions at once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from stories.responses import LiveAddress
 
 
 class LiveApi:
-    """`live` is None where nothing is configured."""
+    """Serves the WebSocket address. `live` is None where no live service is configured."""
 
     def __init__(self, edge: Edge, calls: PersonCalls, live: Live | None, limits: Limits, telemetry: Telemetry) -> None:
         self.edge = edge
@@ -27,13 +27,14 @@ class LiveApi:
     @social_endpoint(
         "GET",
         "v1/me/live",
-        "Where to listen for events",
+        "Get a WebSocket address for live events",
         tag="stories",
-        description='A WebSocket that only listens. `{"type":"new"}` says that `GET /v1/me/events` has news; a '
-        "host of your own sends the events themselves. Connect before `expiresAt`; after a cut, ask for another.",
+        description='The server only sends. `{"type":"new"}` means that `GET /v1/me/events` has new events; a '
+        "self-hosted server, or one with the flag `live-frames-full`, sends the events themselves. Connect before "
+        "`expiresAt`; after a disconnect, request a new address.",
         responses={
             200: Response(
-                "Where, and until when.",
+                "The address.",
                 LiveAddress,
                 {
                     "url": "wss://example.webpubsub.azure.com/client/hubs/stories?access_token=…",
@@ -45,7 +46,7 @@ class LiveApi:
         problems=("not_found",),
     )
     async def get_live_address(self, call: Call) -> func.HttpResponse:
-        """An address for the caller alone. Raises a 404 `Problem` where authors are not told at once."""
+        """Return an address that is valid for the caller only. Raises a 404 `Problem` where live events are off."""
         if self._live is None or not self.edge.is_on(STORY_LIVE, call.tenant):
             raise Problem(404, "not_found", "Live events are switched off. Poll GET /v1/me/events instead.")
         with self._limits.admit(Kind.SOCIAL, call.tenant, call.user_key):

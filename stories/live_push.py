@@ -1,8 +1,8 @@
-"""Tells authors at once: what is in their inbox now, to whoever of them listens.
+"""Pushes new inbox events to authors who are connected by WebSocket.
 
     Inbox.add ── nudge(author, events) ── one send at once, then at most one a second ── live port
 
-A nudge that fails is counted and forgotten, for the inbox has what it was about: never a reason to do the rest again.
+A failed push is counted and not repeated, because the inbox still holds its events.
 """
 
 from __future__ import annotations
@@ -19,14 +19,17 @@ from stories.inbox import MAX_EVENTS, VIEWED
 from stories.story_forms import EMOJI
 
 PAUSE_SECONDS = 1.0
-"""An author gets at most one send in this time."""
+"""Shortest time between two sends to one author."""
 MOST_AUTHORS = 10_000
-"""So many are told side by side in one process; others find it in their inbox."""
+"""Authors with a push in progress in one process. Above that, pushes are dropped; the events stay in the inbox."""
 
 
 class LivePush:
-    """`on(tenant_id)`: whether the tenant's authors are told at once; `full(tenant_id)`: whether operators let whole
-    events leave the network for it. `live` is None where nothing is configured."""
+    """Sends pushes through the live port. `live` is None where no live service is configured.
+
+    `on(tenant_id)`: whether live events are on for a tenant; `full(tenant_id)`: whether operators allow its whole
+    events to leave the network.
+    """
 
     def __init__(
         self,
@@ -41,7 +44,7 @@ class LivePush:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def nudge(self, author: Person, events: Sequence[Json]) -> None:
-        """Tell whoever listens of events that are in the inbox. Returns before anybody is told, and never raises."""
+        """Queue a push of events that are in the inbox. Returns before it is sent, and never raises."""
         if not events or self._live is None or not self._on(author.tenant_id):
             return
         waiting = self._waiting.get(author.partition)
@@ -56,7 +59,7 @@ class LivePush:
             task.add_done_callback(self._tasks.discard)
 
     async def close(self) -> None:
-        """Tell nobody any more."""
+        """Cancel all pushes."""
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -79,7 +82,7 @@ class LivePush:
 
 
 def frames(events: Sequence[Json]) -> list[Frame]:
-    """What happened, one frame for each event; beyond `MAX_EVENTS` only how many more there are."""
+    """Build one frame per event, for at most `MAX_EVENTS`; a last frame counts the others."""
     told: list[Frame] = [_frame(each) for each in events[:MAX_EVENTS]]
     if len(events) > MAX_EVENTS:
         told.append({"type": "more", "count": len(events) - MAX_EVENTS})

@@ -1,4 +1,4 @@
-"""What stories ask of whoever keeps pictures and clips. The app itself never holds a byte of them."""
+"""Interface to the media store of stories. The bytes of pictures and clips never pass through the app."""
 
 from __future__ import annotations
 
@@ -9,23 +9,26 @@ from stories.story import Media
 
 
 class MediaCheck(Protocol):
-    """Every method may raise `BlobsUnavailable`."""
+    """Checks, links and deletes media. Every method can raise `BlobsUnavailable`."""
 
     async def accepted(self, author: Person, media_key: str) -> Media | None:
-        """An upload of this author that was completed and checked; None for any other."""
+        """Return a completed and checked upload of this author; None for any other key."""
         ...
 
     async def link(self, tenant_id: str, media_key: str) -> str | None:
-        """Where a viewer who may see it fetches it, for an hour; None where it is gone."""
+        """Return a URL that reads the media for an hour; None for a key that no media can have.
+
+        Give it only to viewers who can see the story.
+        """
         ...
 
     async def remove(self, tenant_id: str, media_key: str) -> None:
-        """Delete it. What is gone already is fine."""
+        """Delete the media. Does nothing if it is gone already."""
         ...
 
 
 class NoMedia:
-    """Where nothing can be uploaded: no media is ever ready."""
+    """Used where no media store is configured: no upload is ever accepted."""
 
     async def accepted(self, author: Person, media_key: str) -> Media | None:
         return None

@@ -1,13 +1,13 @@
-"""Reports of stories, what they hold back, and what editors decide on them.
+"""Moderation of stories: stores reports, holds reported stories, and carries out editors' decisions.
 
-    1  people          `reported:STORY` at the reporter: by it an erasure finds what they reported
-    2  stories         `reported:STORY` in the partition of the tenant: the queue of editors
-    3  story-activity  `report:USER` beside the story's other facts, once for each person
+    1  people          `reported:STORY` in the reporter's partition, so an erasure finds what they reported
+    2  stories         `reported:STORY` in the tenant's partition: the editors' queue
+    3  story-activity  `report:USER` in the story's activity partition, one per person
     4  stories         the story itself: held, live again, or removed
 
-The fourth follows from the others (`wanted_state`): killed anywhere, whoever looks next (the same report again, another
-one, an editor, the timer of every minute) does what is left. An editor decides by changing the queue's document, in one
-batch with the audit entry; reports from before a decision do not count after it.
+`wanted_state` derives the fourth document from the others. After a crash, the next call that reads the story (a
+repeated or new report, an editor, the timer of every minute) finishes the change. A decision changes the queue document
+in one batch with its audit entry. Reports from before a decision no longer count after it.
 """
 
 from __future__ import annotations
@@ -45,18 +45,18 @@ REASONS = ("spam", "harassment", "hate", "violence", "sexual", "other")
 MAX_REPORT_TEXT = 300
 REPORTED, REPORT = "reported:", "report:"
 OPEN, APPROVED = "open", "approved"
-"""States of a document of the queue; the third is `REMOVED`."""
+"""States of a queue document; the third is `REMOVED`."""
 KEEP_REPORT_SECONDS = 90 * DAY_SECONDS
 SHOWN_TEXTS = 10
 FINISH_SECONDS = 3_600
-"""How long after a decision the timer still looks whether it was carried out."""
+"""How long after a decision the timer still checks that it was carried out."""
 ATTEMPTS = 10
 AT_ONCE = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What somebody has against a story. `at` in seconds since the epoch."""
+    """One person's report of a story: its reason, an optional text, and its time in seconds since the epoch."""
 
     reason: str
     text: str | None
@@ -65,7 +65,7 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class ReportedStory:
-    """A story that waits for an editor: the queue's document, the story, and the reports since the last decision."""
+    """A story that waits for an editor: its queue document, the story, and the reports since the last decision."""
 
     entry: Document
     story: Story
@@ -74,7 +74,7 @@ class ReportedStory:
 
 
 def read_report(body: Mapping[str, Any]) -> tuple[str, str | None]:
-    """Reason and text. Raises a 400 `Problem`."""
+    """Parse a report's body into reason and text (None for none). Raises a 400 `Problem`."""
     unknown = [name for name in body if name not in ("reason", "text")]
     reason, text = body.get("reason"), body.get("text")
     if unknown or reason not in REASONS:
@@ -90,7 +90,7 @@ def read_report(body: Mapping[str, Any]) -> tuple[str, str | None]:
 
 
 def queue_document(story: Story, now: float) -> Json:
-    """The document of a story in its tenant's queue. It ends with what is stored of the story."""
+    """Build the queue document of a story. The store deletes it when it deletes the story."""
     return {
         "id": REPORTED + story.id,
         "kind": "reported",
@@ -103,12 +103,15 @@ def queue_document(story: Story, now: float) -> Json:
 
 
 def decided(entry: Json, state: str, story: Story, now: float) -> Json:
-    """The queue's document once an editor has decided."""
+    """Return the queue document with an editor's decision."""
     return {**entry, "state": state, "decidedAt": now, "ttl": queue_document(story, now)["ttl"]}
 
 
 def wanted_state(entry: Json, state: str, reports: int, hold_at: int) -> str:
-    """What becomes of a story in `state`, `reports` of whom came since the last decision. Pure."""
+    """Derive the state that a story should have. Pure.
+
+    `state`: its state now; `reports`: how many people reported it since the last decision; `hold_at`: how many hold it.
+    """
     if state not in (LIVE, HELD):
         return state
     if entry.get("state") == REMOVED:
@@ -119,8 +122,8 @@ def wanted_state(entry: Json, state: str, reports: int, hold_at: int) -> str:
 
 
 class Moderation:
-    """Takes reports and carries out what follows. May raise `StoreUnavailable`, a removal `BlobsUnavailable` too: the
-    same call may be repeated then."""
+    """Stores reports and applies decisions. Can raise `StoreUnavailable`, and `BlobsUnavailable` from a removal;
+    repeating the same call is safe then."""
 
     def __init__(
         self, documents: DocumentStore, catalogs: StoryCatalogs, media: MediaCheck, telemetry: Telemetry
@@ -131,17 +134,17 @@ class Moderation:
         self._telemetry = telemetry
 
     def count_decision(self, tenant_id: str, decision: str) -> None:
-        """Count what an editor decided."""
+        """Count an editor's decision in the metric `story_decisions`."""
         self._telemetry.count("story_decisions", tenant_id, decision)
 
     async def has_reported(self, reporter: Person, story_id: str) -> bool:
-        """Whether somebody has reported a story before."""
+        """Return whether a person has reported a story before."""
         partition = partition_of(reporter.tenant_id, story_id)
         found = await self._documents.read(STORY_ACTIVITY, partition, REPORT + reporter.id, latest=True)
         return found is not None
 
     async def report(self, reporter: Person, story: Story, reason: str, text: str | None, now: float) -> bool:
-        """Keep a report, the first of each person; whether it is that one."""
+        """Store a person's first report of a story; return whether this was the first."""
         note = {"id": REPORTED + story.id, "kind": "reported", "storyId": story.id, "ttl": KEEP_REPORT_SECONDS}
         await self._create(PEOPLE, reporter.partition, note)
         await self._create(STORIES, reporter.tenant_id, queue_document(story, now))
@@ -156,7 +159,7 @@ class Moderation:
         return await self._create(STORY_ACTIVITY, partition_of(reporter.tenant_id, story.id), fact)
 
     async def settle(self, tenant_id: str, story_id: str, hold_at: int, now: float) -> Story | None:
-        """Bring a reported story into the state that follows; the story as it is then, None where it is over."""
+        """Bring a reported story into its `wanted_state` and return it; None if it has ended or was never reported."""
         for _ in range(ATTEMPTS):
             entry = await self.entry(tenant_id, story_id)
             stored = await self._documents.read(STORIES, bucket_of(tenant_id, story_id), story_id, latest=True)
@@ -169,7 +172,7 @@ class Moderation:
                 self._catalogs.apply(tenant_id, story)
                 return story
             if wanted == REMOVED and story.state == LIVE:
-                wanted = HELD  # out of sight first, also where its media cannot be reached
+                wanted = HELD  # hide it first, because deleting its media can fail
             elif wanted == REMOVED and story.media is not None:
                 await self._media.remove(tenant_id, story.media.key)
             body = {**stored.body, "state": wanted, "ttl": story.to_document(now)["ttl"]}
@@ -186,7 +189,7 @@ class Moderation:
         raise StoreUnavailable("a reported story changes faster than it can be settled", 1.0)
 
     async def finish(self, tenant_id: str, hold_at: int, now: float) -> None:
-        """Settle whatever of a tenant was left half done."""
+        """Settle the reported stories of a tenant, to finish what was interrupted."""
         for entry in await query_all(self._documents, STORIES, tenant_id, REPORTED):
             at = entry.body.get("decidedAt")
             if isinstance(at, int | float) and at < now - FINISH_SECONDS:
@@ -194,19 +197,21 @@ class Moderation:
             await self.settle(tenant_id, str(entry.body["storyId"]), hold_at, now)
 
     async def entry(self, tenant_id: str, story_id: str) -> Document | None:
-        """The queue's document of a story as it is stored now."""
+        """Read the queue document of a story."""
         return await self._documents.read(STORIES, tenant_id, REPORTED + story_id, latest=True)
 
     async def stored(self, tenant_id: str, story_id: str, now: float) -> Story | None:
-        """A story that is not over, as it is stored now, whoever may see it."""
+        """Read a story that has not ended, without checking who can see it."""
         story = await self._catalogs.stored(tenant_id, story_id)
         return story if story is not None and story.expires_at > now else None
 
     async def queue(
         self, tenant_id: str, after: str | None, limit: int, hold_at: int, now: float
     ) -> tuple[list[ReportedStory], str | None]:
-        """A page of stories that wait for an editor, the oldest first, and where the next one goes on. A page can be
-        shorter than `limit`: what is decided or over is left out."""
+        """Return a page of stories that wait for an editor, the oldest story first, and the id to continue after.
+
+        A page can be shorter than `limit`, because decided and ended stories are left out.
+        """
         page = await self._documents.query(STORIES, tenant_id, id_prefix=REPORTED, after=after, limit=limit)
         turns = asyncio.Semaphore(AT_ONCE)
 
@@ -218,7 +223,7 @@ class Moderation:
         return [each for each in found if each is not None and each.reports], page.next
 
     async def look(self, tenant_id: str, entry: Document, hold_at: int, now: float) -> ReportedStory | None:
-        """A story of the queue, settled first; None where it is over or gone."""
+        """Settle a story of the queue and return it with its reports; None if it has ended or is gone."""
         story = await self.settle(tenant_id, str(entry.body["storyId"]), hold_at, now)
         if story is None or story.state not in (LIVE, HELD):
             return None
@@ -227,7 +232,7 @@ class Moderation:
         return ReportedStory(entry, story, reports, link)
 
     async def _reports(self, tenant_id: str, story_id: str, entry: Json) -> list[Report]:
-        """Reports since the last decision, the newest first."""
+        """Read the reports since the last decision, the newest first."""
         at = entry.get("decidedAt")
         since = at if isinstance(at, int | float) else 0.0
         facts = await query_all(self._documents, STORY_ACTIVITY, partition_of(tenant_id, story_id), REPORT)

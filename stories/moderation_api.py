@@ -1,4 +1,4 @@
-"""Endpoint of reports: what somebody has against a story."""
+"""Endpoint of reports: a viewer reports a story to the tenant's editors."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ log = logging.getLogger("feed.stories")
 
 
 class ReportsApi:
-    """Takes reports."""
+    """Accepts reports of stories."""
 
     def __init__(self, parts: StoryParts, looking: Looking, moderation: Moderation) -> None:
         self.edge: Edge = parts.edge
@@ -38,14 +38,14 @@ class ReportsApi:
         "v1/stories/{id}/report",
         "Report a story to the tenant's editors",
         tag="stories",
-        description="Counts once for each person. Reported by as many as the tenant's `storyHoldReports`, a story is "
-        "seen by its author alone until an editor decides.",
+        description="Each person's first report counts. Once `storyHoldReports` people have reported a story, only its "
+        "author sees it until an editor decides.",
         body=Body(ReportOfStory, {"reason": "spam", "text": "The same advertisement every day."}),
-        responses={202: Response("Taken; asking twice is harmless.")},
+        responses={202: Response("Accepted. Repeating the call has no further effect.")},
         problems=("invalid_json", "invalid_body", "invalid_report", "story_not_found"),
     )
     async def report_story(self, call: Call) -> func.HttpResponse:
-        """Keep a report, and hold the story back where there are enough."""
+        """Store a report, and hold the story once enough people reported it."""
         with self._limits.admit(Kind.SOCIAL, call.tenant, call.user_key):
             reason, text = read_report(read_object(call.request, MAX_BODY_BYTES))
             me, tenant = self._looking.calls.me(call), call.tenant
@@ -53,7 +53,7 @@ class ReportsApi:
             try:
                 story, _ = await self._looking.story(call)
             except Problem as refused:
-                # Held back by this very report, it is out of the reporter's sight: the same again is still a yes.
+                # The reporter cannot see a story that their own report held back. A repeated report still succeeds.
                 again = refused.status == 404 and STORY_ID.matches(story_id)
                 if not (again and await self._moderation.has_reported(me, story_id)):
                     raise

@@ -1,4 +1,4 @@
-"""Endpoints of people: who they are to each other, whom they follow, whom they never want to meet."""
+"""Endpoints of people: public ids, follows, followers and blocks."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ from stories.responses import (
 
 EXAMPLE_ID = "Zq3_vX.b81LkPw0aGt5YhA"
 _HASH = "5f" * 32
-_FOLLOWED = {200: Response("How it stands now.", FollowState, {"state": "accepted"})}
-_DONE = {204: Response("Done; asking twice is harmless.")}
+_FOLLOWED = {200: Response("The state of the follow.", FollowState, {"state": "accepted"})}
+_DONE = {204: Response("Done. Repeating the call has no further effect.")}
 _FOLLOW_PROBLEMS = ("cannot_follow", "too_many_follows", "not_found")
 _FOLLOW_SAYS = (
-    "Asking twice is harmless. Where the tenant's `followPolicy` is `approval`, the state is `requested` until the "
-    "followed person agrees. Creators, categories and series are followed by events instead."
+    "Repeating the call has no further effect. If the tenant's `followPolicy` is `approval`, the state is `requested` "
+    "until the followed person accepts. To follow creators, categories and series, send events instead."
 )
 
 
 class PeopleApi:
-    """Answers who somebody is to others, and changes the graph."""
+    """Serves public ids, and reads and changes follows and blocks."""
 
     def __init__(self, edge: Edge, calls: PersonCalls, graph: Graph, pages: PeoplePages, limits: Limits) -> None:
         self.edge = edge
@@ -54,30 +54,31 @@ class PeopleApi:
     @social_endpoint(
         "GET",
         "v1/me",
-        "The user as others see them",
+        "Read the caller's public id",
         brand=True,
-        description="The id is the same for ever. It names nobody outside the tenant and cannot be sent as `X-User`.",
+        description="The id never changes. It has no meaning outside the tenant and cannot be sent as `X-User`.",
         responses={200: Response("The public id.", Me, {"id": EXAMPLE_ID})},
     )
     async def get_me(self, call: Call) -> func.HttpResponse:
-        """The caller's public id."""
+        """Return the caller's public id."""
         with self._limits.admit(Kind.SOCIAL, call.tenant, call.user_key):
             return json_response(Me(id=self._calls.me(call).id), cache=PRIVATE)
 
     @endpoint(
         "POST",
         "v1/social/ids",
-        "Public ids of users",
+        "Look up public ids of users",
         tag="people",
-        description="For the tenant's backend, which knows whom the hashes stand for. Nobody has to exist yet.",
-        responses={200: Response("By hash.", PublicIds, {"ids": {_HASH: EXAMPLE_ID}})},
+        description="For the tenant's backend, which can compute the hashes of its users. The users need not have used "
+        "the service yet.",
+        responses={200: Response("Public ids by hash.", PublicIds, {"ids": {_HASH: EXAMPLE_ID}})},
         scopes=("privacy", "cms", "ops"),
         flag=STORIES,
         body=Body(UserHashes, {"users": [_HASH]}),
         problems=("invalid_json", "invalid_body", "invalid_user"),
     )
     async def post_social_ids(self, call: Call) -> func.HttpResponse:
-        """The public ids of up to `MAX_IDS` users, by what an app would send as `X-User`."""
+        """Return the public ids of up to `MAX_IDS` users, given their `X-User` hashes."""
         users = read_object(call.request, MAX_BODY_BYTES).get("users")
         if not isinstance(users, list) or len(users) > MAX_IDS:
             raise bad_request("invalid_body", f"users must be a list of at most {MAX_IDS} user hashes.")
@@ -92,13 +93,13 @@ class PeopleApi:
     @social_endpoint(
         "PUT",
         "v1/follow/{id}",
-        "Follow somebody",
+        "Follow a person",
         description=_FOLLOW_SAYS,
         responses=_FOLLOWED,
         problems=_FOLLOW_PROBLEMS,
     )
     async def put_follow(self, call: Call) -> func.HttpResponse:
-        """Follow, or ask to."""
+        """Follow a person, or request to."""
         with self._limits.admit(Kind.SOCIAL, call.tenant, call.user_key):
             whom = self._calls.other(call)
             state = await self._graph.follow(self._calls.me(call), whom, call.tenant.follow_policy)
@@ -107,18 +108,18 @@ class PeopleApi:
     @social_endpoint(
         "POST",
         "v1/follow/{id}",
-        "Follow somebody, as PUT does",
+        "Follow a person, as PUT does",
         responses=_FOLLOWED,
         problems=_FOLLOW_PROBLEMS,
     )
     async def post_follow(self, call: Call) -> func.HttpResponse:
-        """The same for clients that post."""
+        """Do the same for clients that cannot send PUT."""
         return await self.put_follow(call)
 
     @social_endpoint(
         "DELETE",
         "v1/follow/{id}",
-        "No longer follow somebody",
+        "Unfollow a person",
         responses=_DONE,
         problems=("not_found",),
     )
@@ -131,7 +132,7 @@ class PeopleApi:
     @social_endpoint(
         "GET",
         "v1/me/followers",
-        "Who follows the user",
+        "List followers",
         parameters=PAGE,
         responses={
             200: Response(
@@ -146,7 +147,7 @@ class PeopleApi:
         problems=PAGE_PROBLEMS,
     )
     async def get_followers(self, call: Call) -> func.HttpResponse:
-        """A page of those who follow, or ask to."""
+        """Return a page of followers and of people who request to follow."""
         with self._limits.admit(Kind.SOCIAL, call.tenant, call.user_key):
             after, limit = self._calls.after(call, "followers"), self._calls.limit(call)
             page = await self._pages.followers(self._calls.me(call), after, limit)
@@ -160,12 +161,12 @@ class PeopleApi:
     @social_endpoint(
         "PUT",
         "v1/me/followers/{id}",
-        "Agree to somebody's request to follow",
+        "Accept a follow request",
         responses=_DONE,
         problems=("not_found",),
     )
     async def put_follower(self, call: Call) -> func.HttpResponse:
-        """Agree to a request."""
+        """Accept a follow request."""
         with self._limits.admit(Kind.SOCIAL, call.tenant, call.user_key):
             await self._graph.accept(self._calls.me(call), self._calls.other(call))
         return _done()
@@ -173,19 +174,21 @@ class PeopleApi:
     @social_endpoint(
         "DELETE",
         "v1/me/followers/{id}",
-        "Refuse a request, or no longer be followed by somebody",
+        "Refuse a follow request, or remove a follower",
         responses=_DONE,
         problems=("not_found",),
     )
     async def delete_follower(self, call: Call) -> func.HttpResponse:
-        """End somebody else's follow of the user."""
+        """End another person's follow of the caller."""
         with self._limits.admit(Kind.SOCIAL, call.tenant, call.user_key):
             await self._graph.unfollow(self._calls.other(call), self._calls.me(call))
         return _done()
 
     async def followed_people(self, call: Call) -> func.HttpResponse:
-        """A page of the people whom the user follows: what `GET /v1/me/following?kind=person` answers. Raises a
-        `Problem` where stories are off."""
+        """Return a page of the people the user follows, for `GET /v1/me/following?kind=person`.
+
+        Raises a 400 `Problem` where stories are off.
+        """
         if not self.edge.is_on(STORIES, call.tenant):
             raise Problem(
                 400, "invalid_kind", "kind person is not available: stories are switched off for this tenant."
@@ -204,14 +207,14 @@ class PeopleApi:
     @social_endpoint(
         "PUT",
         "v1/blocks/{id}",
-        "Block somebody",
-        description="Neither sees anything of the other any more, and what they follow of each other ends. The blocked "
-        "person is not told.",
+        "Block a person",
+        description="Neither sees anything of the other any more, and their follows of each other end. The blocked "
+        "person is not notified.",
         responses=_DONE,
         problems=("cannot_block", "too_many", "not_found"),
     )
     async def put_block(self, call: Call) -> func.HttpResponse:
-        """Block somebody."""
+        """Block a person."""
         with self._limits.admit(Kind.SOCIAL, call.tenant, call.user_key):
             await self._graph.block(self._calls.me(call), self._calls.other(call))
         return _done()
@@ -219,13 +222,13 @@ class PeopleApi:
     @social_endpoint(
         "DELETE",
         "v1/blocks/{id}",
-        "Take a block back",
-        description="What was followed before is not followed again.",
+        "Unblock a person",
+        description="Follows that the block ended stay ended.",
         responses=_DONE,
         problems=("not_found",),
     )
     async def delete_block(self, call: Call) -> func.HttpResponse:
-        """Take a block back."""
+        """Unblock a person."""
         with self._limits.admit(Kind.SOCIAL, call.tenant, call.user_key):
             await self._graph.unblock(self._calls.me(call), self._calls.other(call))
         return _done()
@@ -233,7 +236,7 @@ class PeopleApi:
     @social_endpoint(
         "GET",
         "v1/me/blocks",
-        "Whom the user blocks",
+        "List blocked people",
         parameters=PAGE,
         responses={
             200: Response(
@@ -245,7 +248,7 @@ class PeopleApi:
         problems=PAGE_PROBLEMS,
     )
     async def get_blocks(self, call: Call) -> func.HttpResponse:
-        """A page of those whom the user blocks."""
+        """Return a page of the people the caller blocks."""
         with self._limits.admit(Kind.SOCIAL, call.tenant, call.user_key):
             after, limit = self._calls.after(call, "blocks"), self._calls.limit(call)
             page = await self._pages.blocks(self._calls.me(call), after, limit)

@@ -1,4 +1,4 @@
-"""Pages of people: whom somebody follows, who follows them, whom they block."""
+"""Reads pages of a person's follows, followers and blocks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from stories.identity import Person
 
 @dataclass(frozen=True, slots=True)
 class PeoplePage:
-    """Documents of people in the order of their ids; `next` continues behind the last, None at the end."""
+    """Documents about people, in the order of their ids. `next` is the id to continue after, None at the end."""
 
     documents: list[Document]
     next: str | None
@@ -35,7 +35,7 @@ class PeoplePages:
         return await self._page(person, BLOCK, after, limit)
 
     async def followers(self, person: Person, after: str | None, limit: int) -> PeoplePage:
-        """Who follows, or asks to. What a call left unsettled is asked for at the follower's, and mended."""
+        """Return people who follow or request to. Repairs entries that an interrupted call left unsettled."""
         page = await self._page(person, FOLLOWER, after, limit)
         settled = await asyncio.gather(*(self._settled(person, each) for each in page.documents))
         return PeoplePage([each for each in settled if each is not None], page.next)

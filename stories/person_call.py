@@ -1,4 +1,4 @@
-"""What an endpoint of people reads from a request: who calls, whom it is about, which page."""
+"""Parses requests to the people endpoints: the caller, the person in the path, `limit` and cursor."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from stories.identity import Person, is_public_id, person_of
 LIMIT = Parameter(
     "limit",
     "query",
-    "How many entries; 20 when absent.",
+    "Largest number of entries; 20 when absent.",
     {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT},
     example=20,
 )
@@ -28,7 +28,7 @@ DEFAULT_LIMIT = 20
 
 @dataclass(frozen=True, slots=True)
 class PersonCalls:
-    """Reads requests. Cursors are sealed, and each belongs to one list of one person."""
+    """Parses requests. Cursors are encrypted, and each is valid for one list of one person."""
 
     identity: Identity
     keys: KeyRing
@@ -37,14 +37,14 @@ class PersonCalls:
         return person_of(self.identity, call.tenant.id, call.user_key)
 
     def other(self, call: Call) -> Person:
-        """The person in the path. Raises a 404 `Problem` for what is nobody's id."""
+        """Return the person in the path. Raises a 404 `Problem` if the path has no valid public id."""
         id = call.request.route_params.get("id", "")
         if not is_public_id(id):
             raise Problem(404, "not_found", "There is no such person.")
         return Person(call.tenant.id, id)
 
     def limit(self, call: Call) -> int:
-        """How many entries. Raises a 400 `Problem`."""
+        """Return the largest number of entries. Raises a 400 `Problem`."""
         text = call.request.params.get("limit")
         if not text:
             return DEFAULT_LIMIT
@@ -53,23 +53,23 @@ class PersonCalls:
         return int(text)
 
     def after(self, call: Call, *walk: str) -> str | None:
-        """Where the page before ended, by its cursor. Raises a 400 `Problem`."""
+        """Read from the cursor where the last page ended. `walk` names the list. Raises a 400 `Problem`."""
         place = self.place(call, *walk)
         return None if place is None else str(place[0])
 
     def place(self, call: Call, *walk: str) -> list[Any] | None:
-        """The same where a place is more than one text."""
+        """Do the same for a place of several values."""
         text = call.request.params.get("cursor")
         if not text:
             return None
         return list_cursor.decode(text, self._sealing, *walk, call.tenant.id, call.user_key)
 
     def cursor(self, call: Call, place: str | None, *walk: str) -> str | None:
-        """The cursor that goes on behind a place."""
+        """Return the cursor that continues after a place; None at the end."""
         return None if place is None else self.sealed(call, [place], *walk)
 
     def sealed(self, call: Call, place: list[Any], *walk: str) -> str:
-        """The same where a place is more than one text."""
+        """Do the same for a place of several values."""
         return list_cursor.encode(place, self._sealing, *walk, call.tenant.id, call.user_key)
 
     @property

@@ -1,8 +1,9 @@
-"""Everything that is stored about one person here: exported in words, or erased.
+"""Exports and erases everything stored about one person by stories and the social graph.
 
-An erasure takes stories first, then what the person left at others' stories, then what others keep of them, their own
-partition last: broken off, it is asked for again and finds the rest. Who has blocked the person stays, as keys alone:
-somebody who comes back has the same id, and must stay blocked.
+An erasure deletes the person's stories, then their views, reactions and reports of other stories, then the follows and
+blocks that others store, and their own partition last. So an interrupted erasure finds the rest when it is repeated.
+Blocks that others made against the person stay, as 64-bit keys: a person who returns has the same id and must stay
+blocked.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ ATTEMPTS = 5
 
 @dataclass(frozen=True, slots=True)
 class PersonalData:
-    """Reads and erases. May raise `StoreUnavailable`, an erasure `BlobsUnavailable` too: ask again then."""
+    """Exports and erases. Can raise `StoreUnavailable`, an erasure also `BlobsUnavailable`: repeat the call then."""
 
     documents: DocumentStore
     identity: Identity
@@ -72,14 +73,14 @@ class PersonalData:
     media: MediaCheck
 
     async def export(self, tenant_id: str, user_key: str) -> ExportedPerson | None:
-        """Everything about a user, None where there is nothing."""
+        """Return everything stored about a user; None if there is nothing."""
         person = person_of(self.identity, tenant_id, user_key)
         held = await query_all(self.documents, PEOPLE, person.partition)
         if not held:
             return None
         stories = await self._each(_named(held, POST, "storyId"), lambda id: self._story(tenant_id, id))
         seen = await self.seen.read(person)
-        viewed = await self._each(seen.stories, lambda id: self._left_at(person, id))
+        viewed = await self._each(seen.stories, lambda id: self._seen_story(person, id))
         reports = await self._each(_named(held, REPORTED, "storyId"), lambda id: self._report(person, id))
         return ExportedPerson.unchecked(
             id=person.id,
@@ -127,7 +128,7 @@ class PersonalData:
         )
 
     async def erase(self, tenant_id: str, user_key: str, now: float) -> dict[str, int]:
-        """Erase a user; how much there was, by what it is."""
+        """Erase a user; return the number of deleted items by kind."""
         person = person_of(self.identity, tenant_id, user_key)
         erased: Counter[str] = Counter()
         for _ in range(ATTEMPTS):
@@ -166,7 +167,7 @@ class PersonalData:
             raise StoreUnavailable("the person was written at the same time", 1.0) from refused
 
     async def _erase_story(self, person: Person, story_id: str, now: float) -> bool:
-        """Leave a tombstone of a story, which instances learn from the change feed, and nothing of its activity."""
+        """Replace a story by a tombstone, which other instances read from the change feed, and delete its activity."""
         partition = bucket_of(person.tenant_id, story_id)
         stored = await self.documents.read(STORIES, partition, story_id, latest=True)
         await self._delete(STORIES, partition, [TOTALS + story_id])
@@ -199,7 +200,7 @@ class PersonalData:
         return True
 
     async def _delete(self, container: Container, partition: str, ids: Sequence[str]) -> int:
-        """Delete documents as far as they are there; how many were."""
+        """Delete those of the documents that exist; return how many did."""
         there = [id for id in ids if await self.documents.read(container, partition, id, latest=True) is not None]
         for begin in range(0, len(there), MAX_OPERATIONS):
             some = there[begin : begin + MAX_OPERATIONS]
@@ -219,13 +220,13 @@ class PersonalData:
     async def _report(self, person: Person, story_id: str) -> ExportedReport | None:
         partition = partition_of(person.tenant_id, story_id)
         found = await self.documents.read(STORY_ACTIVITY, partition, REPORT + person.id)
-        if found is None:  # killed before the report itself, or it has ended
+        if found is None:  # the process died before it wrote the report, or the report's time to live is over
             return None
         return ExportedReport.unchecked(
             story_id=story_id, reason=found.body["reason"], text=found.body["text"], at=iso_time(found.body["at"])
         )
 
-    async def _left_at(self, person: Person, story_id: str) -> SeenStory:
+    async def _seen_story(self, person: Person, story_id: str) -> SeenStory:
         partition = partition_of(person.tenant_id, story_id)
         view = await self.documents.read(STORY_ACTIVITY, partition, VIEW + person.id)
         reaction = await self.documents.read(STORY_ACTIVITY, partition, REACTION + person.id)

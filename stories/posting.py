@@ -1,11 +1,11 @@
-"""Posts a story: once for each Idempotency-Key, twenty a minute for each author, across all processes.
+"""Posts stories: at most one per Idempotency-Key and 20 a minute per author, across all processes.
 
     1  one batch in the author's partition: the key (fails if it was used), the minute's posts (only if unchanged), and
        a pointer to the story
     2  the story itself, created once by its id
 
-Killed between the two, nobody has seen the story and the client was not answered: it sends again with its key, which
-finds the same id and writes the story. A pointer without a story is shown to nobody and ends by itself.
+If the process dies between the two, nobody has seen the story and the client got no response. It repeats the call with
+its key, which finds the same id and writes the story. A pointer without a story is never shown and expires by itself.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ _LATEST_MS = 10**13
 
 
 class _Crossed(Exception):
-    """Somebody else wrote in between: look again."""
+    """Write conflict: read again and retry."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """The name and time that a story has got. `new`: this call got it."""
+    """The id and creation time assigned to a story. `new`: this call assigned them."""
 
     story_id: str
     created_at: float
@@ -59,7 +59,7 @@ class _Place:
 
 
 class Posting:
-    """Writes stories. May raise `StoreUnavailable`: nothing was accepted then, and the same call may be repeated."""
+    """Writes stories. Can raise `StoreUnavailable`; repeating the same call with its key is safe then."""
 
     def __init__(self, documents: DocumentStore, catalogs: StoryCatalogs, media: MediaCheck) -> None:
         self._documents = documents
@@ -69,8 +69,10 @@ class Posting:
     async def post(
         self, author: Person, form: StoryForm, tenant: Tenant, idempotency_key: str, now: float
     ) -> tuple[Story, bool]:
-        """The story, and whether it is new. Raises a `Problem`: 409 `idempotency_conflict`, `media_not_ready`, 429
-        `rate_limited`, `stories_full`."""
+        """Create a story, or find the one of this key; return it and whether it is new.
+
+        Raises a `Problem`: 409 `idempotency_conflict`, `media_not_ready`, 429 `rate_limited`, `stories_full`.
+        """
         columns = await self._catalogs.get(tenant.id)
         if len(columns) >= MAX_STORIES and columns.drop_ended(now) >= MAX_STORIES:
             raise Problem(
@@ -142,7 +144,7 @@ class Posting:
         return _Place(story_id, now, tenant.story_hours, new=True)
 
     async def _create(self, tenant_id: str, story: Story, now: float) -> tuple[Story, bool]:
-        """Write the story, or find the one that is there; whether it was written now."""
+        """Write the story, or read the stored one; return it and whether this call wrote it."""
         try:
             await self._documents.write(STORIES, bucket_of(tenant_id, story.id), [Create(story.to_document(now))])
         except WriteRejected as refused:

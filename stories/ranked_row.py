@@ -1,8 +1,8 @@
 """Ranks the row of stories: authors with something unseen first, each by their best unseen story. Pure.
 
-One place of a page goes to an author whom nobody has seen yet, as one of a feed does to a video (ranking/exploration).
-A walk carries whom it has had, so nobody comes twice and nobody is left out, however the order moves between two pages.
-Behind `RANKED_AUTHORS` it goes on newest first.
+With exploration, one place of a page goes to an author whose stories nobody has viewed yet, as in a feed
+(ranking/exploration.py). The cursor carries the authors already served, so none is repeated or left out when the order
+changes between two pages. After `RANKED_AUTHORS` authors the walk continues newest first.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ from stories.story_videos import StoryVideos
 from stories.visibility import StoryViewer
 
 RANKED_AUTHORS = 200
-"""A page that begins behind so many is newest first: the cursor of a walk has room for 50 more."""
+"""Authors after which a walk continues newest first. Its cursor has room for one page (50 authors) more."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Walk:
-    """Where a walk stands: the keys of the authors it has had while it was ranked, and, once it goes newest first, the
-    place behind which it goes on."""
+    """Progress of a walk through the row: the keys of authors served by ranked pages, and, once the walk continues
+    newest first, the place to continue after."""
 
     served: Keys = field(default_factory=lambda: NOBODY)
     after: str | None = None
 
     @property
     def is_ranked(self) -> bool:
-        """Whether its next page can be ranked."""
+        """Return whether the next page can be ranked."""
         return self.after is None and len(self.served) < RANKED_AUTHORS
 
     def with_page(self, page: Collection[Shelf]) -> Walk:
@@ -48,19 +48,19 @@ class Walk:
         return Walk(np.concatenate((self.served, keys)), self.after)
 
     def to_place(self) -> list[Any]:
-        """What a cursor carries."""
+        """Return the values that a cursor carries."""
         return [self.after, b64encode(self.served.astype("<u8").tobytes()).decode()]
 
     @classmethod
     def from_place(cls, place: list[Any]) -> Walk:
-        """The inverse, of what was sealed here."""
+        """Parse the values of a decrypted cursor."""
         after, served = place
         return cls(np.frombuffer(b64decode(served), "<u8"), after)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RankedBy:
-    """What ranks a viewer's row. `seed` chooses whom the slot for exploration is for, None for none."""
+    """Inputs of the ranking of a viewer's row. `seed` selects the explored author; None: no exploration."""
 
     videos: StoryVideos
     personal: PersonalRanking
@@ -77,7 +77,7 @@ def ranked_row(
     limit: int,
     by: RankedBy,
 ) -> tuple[list[Shelf], Walk | None]:
-    """The next page of a walk, and where it stands behind it; None at the end."""
+    """Return the next page of a walk, and the walk after it; None at the end."""
     shown = Shown(columns, viewer, now, walk.served)
     if not len(shown.rows):
         return [], None
@@ -94,7 +94,7 @@ def ranked_row(
 
 
 def _best_first(columns: StoryColumns, best: NDArray[np.float64], unseen: NDArray[np.bool_], most: int) -> list[int]:
-    """The codes of the first authors; of equal scores the lower key first. Only these are sorted."""
+    """Return the codes of the best `most` authors, unseen ones first; ties by lower key. Sorts only these."""
     order: list[int] = []
     for group in (np.flatnonzero(unseen), np.flatnonzero(~unseen & (best > -np.inf))):
         wanted = most - len(order)
@@ -107,7 +107,7 @@ def _best_first(columns: StoryColumns, best: NDArray[np.float64], unseen: NDArra
 
 
 def story_scores(shown: Shown, viewer: StoryViewer, now: float, by: RankedBy) -> NDArray[np.float64]:
-    """The score of each of `shown.rows`: the ranking's, and what the graph adds to it."""
+    """Score each of `shown.rows`: the feed's ranking, plus the weights of following the author and of closeness."""
     videos, personal = by.videos, by.personal
     options = RankingOptions(now)
     scores = score(videos.columns, videos.stats, personal.signals, shown.rows, personal.model, options)
@@ -125,8 +125,11 @@ def story_scores(shown: Shown, viewer: StoryViewer, now: float, by: RankedBy) ->
 def _best_of_authors(
     shown: Shown, scores: NDArray[np.float64], seen: Collection[str], viewer: StoryViewer
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """By author's code: the score of their best story, of those unseen where there is one (-infinity: they show
-    nothing), and whether there is. One's own count as seen."""
+    """Return, by author code, the best score and whether the author has an unseen story.
+
+    The best score is that of unseen stories if there are any; -infinity: no visible story. The viewer's own stories
+    count as seen.
+    """
     columns, codes = shown.columns, shown.codes
     is_seen = np.zeros(len(columns.stories), np.bool_)
     is_seen[[row for id in seen if (row := columns.row(id)) is not None]] = True
@@ -142,7 +145,7 @@ def _best_of_authors(
 
 
 def _is_on_its_shelf(codes: NDArray[np.int32], authors: int) -> NDArray[np.bool_]:
-    """Which of some stories, the newest first, are among the newest that their author shows."""
+    """Mark the stories that are among the newest `STORIES_OF_AN_AUTHOR` of their author; `codes` are newest first."""
     if np.bincount(codes, minlength=1).max() <= STORIES_OF_AN_AUTHOR:
         return np.ones(len(codes), np.bool_)
     order = codes.argsort(kind="stable")
@@ -153,7 +156,7 @@ def _is_on_its_shelf(codes: NDArray[np.int32], authors: int) -> NDArray[np.bool_
 
 
 def _explored(shown: Shown, unseen: NDArray[np.bool_], now: float, by: RankedBy) -> int | None:
-    """The code of an author with something unseen whom nobody has seen, for the place that one has."""
+    """Choose an author for the exploration place: one with an unseen story whose visible stories have no view yet."""
     views = np.bincount(shown.codes, shown.columns.views[shown.rows], len(unseen))
     first = shown.first()
     first = first[(unseen & (views == 0))[shown.codes[first]]]

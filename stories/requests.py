@@ -1,4 +1,4 @@
-"""What is sent, field by field, for the OpenAPI document. What decides on a body is read where it is used."""
+"""Request models of people and stories, for the OpenAPI document only. stories/story_forms.py and others validate."""
 
 from __future__ import annotations
 
@@ -13,36 +13,38 @@ MAX_IDS = 100
 
 
 class Sent(BaseModel):
-    """A JSON object in camelCase that is sent."""
+    """A request body: a JSON object in camelCase."""
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, defer_build=True)
 
 
 class UserHashes(Sent):
-    """Users, as an app would send them in `X-User`."""
+    """Users, by the hashes that apps send as `X-User`."""
 
     users: Annotated[list[Annotated[str, Field(pattern=f"^{USER_HASH.pattern}$")]], Field(max_length=MAX_IDS)]
 
 
 class StoryToPost(Sent):
-    """A story. Text, or media, or both."""
+    """A story to post: text, media, or both."""
 
     visibility: Annotated[str, Field(json_schema_extra={"enum": ["public", "friends", "private"]})]
-    text: Annotated[str | None, Field(max_length=500, description="Without characters that hide what is read.")] = None
-    media_key: Annotated[str | None, Field(max_length=200, description="Of a completed upload of the user's own.")] = (
-        None
-    )
+    text: Annotated[str | None, Field(max_length=500, description="Without invisible control characters.")] = None
+    media_key: Annotated[
+        str | None, Field(max_length=200, description="The `mediaKey` of the caller's own completed upload.")
+    ] = None
     audience_user_ids: Annotated[
         list[Annotated[str, Field(pattern=f"^{PUBLIC_ID.pattern}$")]] | None,
-        Field(max_length=100, description="Only with `friends`: these see it, and nobody else."),
+        Field(max_length=100, description="Public ids of the only people who see it. Only with `friends`."),
     ] = None
     category: Annotated[str | None, Field(max_length=64)] = None
     tags: Annotated[list[str] | None, Field(max_length=5)] = None
-    maturity_rating: Annotated[str | None, Field(description="The tenant's strongest when absent.")] = None
+    maturity_rating: Annotated[
+        str | None, Field(description="When absent, the strongest rating that the tenant shows.")
+    ] = None
 
 
 class ReportOfStory(Sent):
-    """What somebody has against a story."""
+    """A report of a story."""
 
     reason: Annotated[
         str,
@@ -52,6 +54,6 @@ class ReportOfStory(Sent):
 
 
 class ReactionToStory(Sent):
-    """One of six emoji."""
+    """A reaction: one of six emoji."""
 
     emoji: Annotated[str, Field(description="One of 👍 ❤️ 😂 😮 😢 🔥, with or without a variation selector.")]

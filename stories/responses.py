@@ -11,31 +11,31 @@ from shared.web.list_cursor import MAX_CHARS
 from shared.web.responses import Count, Time, View
 
 PublicId = Annotated[str, Field(pattern=f"^{PUBLIC_ID.pattern}$")]
-"""Somebody of the tenant, as others may see them."""
-NextCursor = Annotated[str | None, Field(max_length=MAX_CHARS, description="null: nothing follows.")]
+"""Public id of a user of the tenant."""
+NextCursor = Annotated[str | None, Field(max_length=MAX_CHARS, description="null: this is the last page.")]
 FollowStateName = Annotated[
     str,
     Field(
         json_schema_extra={"enum": ["accepted", "requested"]},
-        description="`requested`: the followed person has yet to agree.",
+        description="`requested`: the followed person has not accepted yet.",
     ),
 ]
 
 
 class Me(View):
-    """The user as others see them."""
+    """The caller, as other users see them."""
 
     id: PublicId
 
 
 class FollowState(View):
-    """How a follow stands."""
+    """State of a follow."""
 
     state: FollowStateName
 
 
 class FollowedPerson(View):
-    """Somebody the user follows, or asked to."""
+    """A person whom the user follows, or requested to follow."""
 
     kind: Annotated[str, Field(json_schema_extra={"enum": ["person"]})]
     id: PublicId
@@ -51,7 +51,7 @@ class FollowedPeople(View):
 
 
 class FollowerItem(View):
-    """Somebody who follows the user, or asks to."""
+    """A person who follows the user, or requests to."""
 
     id: PublicId
     state: FollowStateName
@@ -59,21 +59,21 @@ class FollowerItem(View):
 
 
 class FollowersPage(View):
-    """A page of those who follow the user."""
+    """A page of the user's followers."""
 
     items: Annotated[list[FollowerItem], Field(description="In the order of their ids.")]
     next_cursor: NextCursor
 
 
 class BlockedPerson(View):
-    """Somebody the user blocks."""
+    """A person whom the user blocks."""
 
     id: PublicId
     at: Time
 
 
 class BlocksPage(View):
-    """A page of those whom the user blocks."""
+    """A page of the people whom the user blocks."""
 
     items: Annotated[list[BlockedPerson], Field(description="In the order of their ids.")]
     next_cursor: NextCursor
@@ -82,11 +82,11 @@ class BlocksPage(View):
 class PublicIds(View):
     """Public ids of users."""
 
-    ids: Annotated[dict[str, PublicId], Field(description="By the hash that was sent.")]
+    ids: Annotated[dict[str, PublicId], Field(description="Public ids by the hash that was sent.")]
 
 
 class StoryCounts(View):
-    """What became of a story, as of the last half minute. For its author alone."""
+    """Views and reactions of a story, counted about every 30 seconds. Only the author gets them."""
 
     views: Count
     reactions: Annotated[dict[str, Count], Field(description="By emoji.")]
@@ -100,62 +100,67 @@ class StoryItem(View):
     kind: Annotated[str, Field(json_schema_extra={"enum": ["text", "image", "video"]})]
     text: str | None
     media_key: str | None
-    media_url: Annotated[str | None, Field(description="Where the media is fetched, for an hour.")]
+    media_url: Annotated[
+        str | None, Field(description="URL of the media, valid for an hour. null: no media, or it cannot be reached.")
+    ]
     media_type: str | None
     width: int | None
     height: int | None
     duration_seconds: float | None
     visibility: Annotated[str, Field(json_schema_extra={"enum": ["public", "friends", "private"]})]
-    audience_user_ids: Annotated[list[PublicId] | None, Field(description="For the author alone.")] = None
+    audience_user_ids: Annotated[list[PublicId] | None, Field(description="Only in the author's own view.")] = None
     maturity_rating: str
     category: str | None
     tags: list[str]
-    state: Annotated[str, Field(description="`live`; for the author also `held`: it waits for an editor.")]
+    state: Annotated[str, Field(description="`live`. The author also sees `held`: the story waits for an editor.")]
     created_at: Time
     expires_at: Time
     seen: Annotated[bool, Field(description="Whether the viewer has seen it.")] = False
-    counts: Annotated[StoryCounts | None, Field(description="For the author alone.")] = None
+    counts: Annotated[StoryCounts | None, Field(description="Only in the author's own view.")] = None
 
 
 class AuthorStories(View):
-    """What somebody has posted, as far as the viewer may see it."""
+    """An author's stories that the viewer can see."""
 
     author_id: PublicId
     unseen: Count
     latest_at: Time
-    stories: Annotated[list[StoryItem], Field(description="The oldest first; the newest thirty.")]
+    stories: Annotated[list[StoryItem], Field(description="The newest 30, the oldest of these first.")]
 
 
 class StoriesFreshness(View):
-    """How old what was answered may be."""
+    """Age of the data in a response."""
 
-    age_seconds: Annotated[float | None, Field(description="Seconds since the last look at what was posted.")]
+    age_seconds: Annotated[
+        float | None, Field(description="Seconds since the server last read new stories; null: not known yet.")
+    ]
 
 
 class StoryRow(View):
-    """A page of authors who have something to show."""
+    """A page of authors with stories that the viewer can see."""
 
     authors: list[AuthorStories]
-    next_cursor: Annotated[str | None, Field(max_length=4_096, description="null: nothing follows.")]
+    next_cursor: Annotated[str | None, Field(max_length=4_096, description="null: this is the last page.")]
     mode: Annotated[
         str,
         Field(
-            description="`newest`: the author of the newest story first. `ranked`: as asked for. `fallback`: newest "
-            "first instead, for a `reason`."
+            description="`newest`: the author of the newest story first. `ranked`: by the ranking, as requested. "
+            "`fallback`: newest first although `ranked` was requested; `reason` says why."
         ),
     ]
     reason: Annotated[
         str | None,
         Field(
-            description="Why it is not ranked: `ranked_off`, `ranking_late`, `walk_newest_first`, or a reason of a "
-            "feed's `fallback`. `follows_unavailable`: nothing is shown by an unknown graph."
+            description="Why the row is not ranked: `ranked_off`, `ranking_late`, `walk_newest_first`, or a reason of "
+            "a feed's `fallback`. `follows_unavailable`: the page is empty, because follows and blocks could not be "
+            "read."
         ),
     ]
     freshness: StoriesFreshness
 
 
 class FoundStories(View):
-    """A page of stories that a search finds."""
+    """A page of search results."""
 
     items: Annotated[list[StoryItem], Field(description="The newest first.")]
     next_cursor: NextCursor
@@ -163,7 +168,7 @@ class FoundStories(View):
 
 
 class StoryViewerItem(View):
-    """Somebody who saw a story."""
+    """A viewer of a story."""
 
     viewer_id: PublicId
     viewed_at: Time
@@ -171,7 +176,7 @@ class StoryViewerItem(View):
 
 
 class StoryViewersPage(View):
-    """A page of those who saw a story."""
+    """A page of a story's viewers."""
 
     items: Annotated[list[StoryViewerItem], Field(description="In the order of their ids.")]
     next_cursor: NextCursor
@@ -184,7 +189,7 @@ class ReactionState(View):
 
 
 class DayOfStories(View):
-    """What happened on a UTC date."""
+    """Statistics of one UTC date."""
 
     date: str
     posted: Count
@@ -193,36 +198,42 @@ class DayOfStories(View):
 
 
 class StoryStats(View):
-    """An author's last seven days."""
+    """An author's statistics of the last seven days."""
 
     posted: Count
     views: Count
     unique_viewers: Count
-    approximate: Annotated[bool, Field(description="More than a few thousand viewers, or a thousand posts.")]
+    approximate: Annotated[
+        bool,
+        Field(description="true: `uniqueViewers` is an estimate (above 5,000), or only 1,000 stories are counted."),
+    ]
     reactions: Annotated[dict[str, Count], Field(description="By emoji.")]
     days: Annotated[list[DayOfStories], Field(description="Today first.")]
     as_of: Time
 
 
 class StoryEvent(View):
-    """Something that happened to a story of the user."""
+    """A view of or a reaction to one of the user's stories."""
 
     id: str
     type: Annotated[str, Field(json_schema_extra={"enum": ["story.viewed", "story.reacted"]})]
     story_id: str
-    viewer_id: Annotated[PublicId | None, Field(description="Of `story.viewed`.")] = None
-    viewed_at: Annotated[Time | None, Field(description="Of `story.viewed`.")] = None
-    user_id: Annotated[PublicId | None, Field(description="Of `story.reacted`.")] = None
-    emoji: Annotated[str | None, Field(description="Of `story.reacted`.")] = None
+    viewer_id: Annotated[PublicId | None, Field(description="Only in `story.viewed`.")] = None
+    viewed_at: Annotated[Time | None, Field(description="Only in `story.viewed`.")] = None
+    user_id: Annotated[PublicId | None, Field(description="Only in `story.reacted`.")] = None
+    emoji: Annotated[str | None, Field(description="Only in `story.reacted`.")] = None
     at: Time
 
 
 class StoryEvents(View):
-    """What the user was told since."""
+    """Events of the user's stories."""
 
-    events: Annotated[list[StoryEvent], Field(description="In the order in which they were told.")]
-    next: Annotated[str, Field(description="Send it as `after`.")]
-    missed: Annotated[bool, Field(description="Something before these is gone: the newest hundred of a day are kept.")]
+    events: Annotated[list[StoryEvent], Field(description="In the order in which they were added.")]
+    next: Annotated[str, Field(description="Send it as `after` in the next call.")]
+    missed: Annotated[
+        bool,
+        Field(description="true: earlier events are gone; at most the newest 100 of the last 24 hours are kept."),
+    ]
 
 
 class ExportedStory(View):
@@ -239,7 +250,7 @@ class ExportedStory(View):
 
 
 class SeenStory(View):
-    """What the user left at somebody's story."""
+    """The user's view of and reaction to another person's story."""
 
     story_id: str
     viewed_at: Time | None
@@ -247,7 +258,7 @@ class SeenStory(View):
 
 
 class ExportedUpload(View):
-    """A ticket of the user, for a picture or clip."""
+    """A ticket for uploading a picture or clip."""
 
     upload_id: str
     content_type: str
@@ -257,7 +268,7 @@ class ExportedUpload(View):
 
 
 class ExportedReport(View):
-    """What the user has reported."""
+    """A report by the user."""
 
     story_id: str
     reason: str
@@ -266,30 +277,33 @@ class ExportedReport(View):
 
 
 class CloseAuthor(View):
-    """An author of whom the user saw something, by what is kept of their id."""
+    """An author whose stories the user saw."""
 
-    id_begins: Annotated[str, Field(description="The first ten characters of the author's public id.")]
-    amount: Annotated[float, Field(description="What was seen and reacted to, halved every 14 days.")]
-    at: Annotated[Time, Field(description="As of when.")]
+    id_begins: Annotated[str, Field(description="The first 10 characters of the author's public id.")]
+    amount: Annotated[float, Field(description="Views and reactions, with a half-life of 14 days.")]
+    at: Annotated[Time, Field(description="Time of `amount`.")]
 
 
 class ExportedPerson(View):
-    """Everything stored about the user as a person."""
+    """Everything that stories and the social graph store about the user."""
 
     id: PublicId
     follows: list[FollowedPerson]
     followers: list[FollowerItem]
     blocks: list[BlockedPerson]
     stories: list[ExportedStory]
-    seen: Annotated[list[SeenStory], Field(description="Of the last nine days, a thousand at the most.")]
+    seen: Annotated[
+        list[SeenStory],
+        Field(description="The newest 1,000, kept until 9 days after the last; times and emoji are kept for 9 days."),
+    ]
     reports: list[ExportedReport]
     uploads: list[ExportedUpload]
-    close_to: Annotated[list[CloseAuthor], Field(description="What a ranked row knows of the user and authors.")]
+    close_to: Annotated[list[CloseAuthor], Field(description="Closeness to authors, an input of the ranked row.")]
 
 
 class LiveAddress(View):
-    """Where the user can listen."""
+    """WebSocket address for live events."""
 
-    url: Annotated[str, Field(description="For this user alone; a token is in it.")]
-    protocol: Annotated[str, Field(description="`websocket`.")]
+    url: Annotated[str, Field(description="Contains a token and is valid for this user only.")]
+    protocol: Annotated[str, Field(description="Always `websocket`.")]
     expires_at: Time

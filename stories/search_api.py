@@ -1,4 +1,4 @@
-"""Endpoint of search: stories by their words."""
+"""Endpoint of search: finds stories by words in their text."""
 
 from __future__ import annotations
 
@@ -27,16 +27,18 @@ SLICE = 500
 _Q = Parameter(
     "q",
     "query",
-    "Words; each finds every word that begins with it, without case and accents, and all must be there.",
+    "Words to find, ignoring case and accents. Each matches words that begin with it; a story must match them all.",
     {"type": "string", "minLength": 1, "maxLength": MAX_QUERY},
     required=True,
     example="lake",
 )
-_IN = Parameter("in", "query", "Where: `stories`, also when absent.", {"type": "string", "pattern": "^stories$"})
+_IN = Parameter(
+    "in", "query", "What to search: `stories`, which is the default.", {"type": "string", "pattern": "^stories$"}
+)
 
 
 class SearchApi:
-    """Searches what the caller may see: the rule of the row, before a word is looked at."""
+    """Searches the stories that the caller can see; visibility is checked before words are compared."""
 
     def __init__(self, parts: StoryParts, looking: Looking, seen: SeenStories) -> None:
         self.edge: Edge = parts.edge
@@ -51,9 +53,9 @@ class SearchApi:
     @social_endpoint(
         "GET",
         "v1/search",
-        "Find stories by their words",
+        "Search stories",
         tag="stories",
-        description="Among the stories that the caller's row could show, and no others. The newest first.",
+        description="Searches only stories that the caller can see. The newest first.",
         parameters=(_Q, _IN, *PAGE, AGE_BAND),
         responses={
             200: Response(
@@ -65,7 +67,7 @@ class SearchApi:
         problems=("invalid_query", *PAGE_PROBLEMS),
     )
     async def search_stories(self, call: Call) -> func.HttpResponse:
-        """A page of what is found. Without the caller's circle a 503: nobody knows then who is blocked."""
+        """Return a page of results. Answers 503 while the caller's circle cannot be read: blocks are unknown then."""
         params = call.request.params
         query = params.get("q", "")
         words = words_of(query) if len(query) <= MAX_QUERY else []
@@ -99,7 +101,7 @@ class SearchApi:
             if at % SLICE == SLICE - 1:
                 await asyncio.sleep(0)
             if has_words(columns, story, words):
-                now = columns.get(story.id)  # it may have been changed while others had their turn
+                now = columns.get(story.id)  # it can have changed during the sleep
                 if now is story and may_see(now, viewer, call.now):
                     found.append(now)
                     if len(found) == most:

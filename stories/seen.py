@@ -1,8 +1,7 @@
-"""Which stories somebody has seen or reacted to: what their row calls unseen, how close it makes them to the authors,
-and how an erasure finds what they left.
+"""Stores which stories a person has seen: for unseen counts, closeness to authors, and erasure.
 
-Written before the view or reaction itself, so nothing is left anywhere that is not named here, but for what the newest
-`MAX_SEEN` have pushed out.
+The document is written before the view or reaction itself. So an erasure finds every view and reaction through it,
+except those of stories older than the newest `MAX_SEEN`.
 """
 
 from __future__ import annotations
@@ -20,46 +19,48 @@ from stories.story import Story
 SEEN_ID = "seen"
 MAX_SEEN = 1_000
 MAX_REACTED = 200
-"""A reaction that is changed counts once more towards closeness when it is not among so many newest."""
+"""Newest reactions that are remembered. Changing an older one counts towards closeness again."""
 KEEP_SECONDS = 9 * 86_400
 ATTEMPTS = 20
 
 
 class _Crossed(Exception):
-    """Another call of the same person wrote in between."""
+    """Write conflict with another call of the same person."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Seen:
-    """What somebody has seen: ids of stories, the latest last, and how close that makes them to whom."""
+    """A person's seen stories, as ids with the latest last, and their closeness to authors."""
 
     stories: list[str] = field(default_factory=list)
     closeness: Closeness = NOBODY_CLOSE
 
 
 class SeenStories:
-    """Reads and writes the document. May raise `StoreUnavailable`."""
+    """Reads and writes the document of seen stories. Can raise `StoreUnavailable`."""
 
     def __init__(self, documents: DocumentStore) -> None:
         self._documents = documents
 
     async def read(self, person: Person) -> Seen:
-        """All of it, as it is stored now."""
+        """Read seen stories and closeness as stored now."""
         stored = await self._documents.read(PEOPLE, person.partition, SEEN_ID, latest=True)
         if stored is None:
             return Seen()
         return Seen(_texts(stored.body["stories"]), Closeness.from_text(stored.body.get("closeness")))
 
     async def of(self, person: Person, *, latest: bool = False) -> list[str]:
-        """Ids of stories, the latest last."""
+        """Read the ids of seen stories, the latest last."""
         stored = await self._documents.read(PEOPLE, person.partition, SEEN_ID, latest=latest)
         return _texts(stored.body["stories"]) if stored else []
 
     async def add(
         self, person: Person, story: Story, now: float, *, reacted: bool = False, personal: bool = True
     ) -> None:
-        """Note a story, and a first reaction to it; what is noted already costs no write. Each counts once towards
-        closeness: it is in the same write as what tells that it was counted. Not `personal`: neither ever does."""
+        """Record that a story was seen, and a first reaction to it. Writes nothing if both are recorded already.
+
+        Each counts once towards closeness, because both are written together. Without `personal` neither counts.
+        """
 
         async def once() -> None:
             stored = await self._documents.read(PEOPLE, person.partition, SEEN_ID, latest=True)

@@ -1,7 +1,7 @@
-"""A story: what somebody posts for a day. Pure.
+"""A story: a post that ends after the tenant's `storyHours`. Pure.
 
-Its id is a ULID (github.com/ulid/spec) with the shard of its author behind it, so that the id alone says in which
-bucket of its tenant it lies.
+Its id is a ULID (github.com/ulid/spec) followed by the author's shard, so the id alone determines the partition
+(bucket).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ TEXT, IMAGE, VIDEO = "text", "image", "video"
 SHARDS = 4
 HOUR_SECONDS = 3_600
 BROOM_SECONDS = 2 * 86_400
-"""How long a story stays stored after its end, unseen."""
+"""How long a story stays stored after its end. Nobody sees it then."""
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _VALUES = {letter: value for value, letter in enumerate(_ALPHABET)}
 STORY_ID = Format(r"[0-7][0-9A-HJKMNP-TV-Z]{25}-[0-3]", "the id of a story")
@@ -32,7 +32,7 @@ STORY_ID = Format(r"[0-7][0-9A-HJKMNP-TV-Z]{25}-[0-3]", "the id of a story")
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """A picture or clip that was uploaded, checked and belongs to the story's author. `kind`: image or video."""
+    """A picture or clip that the story's author uploaded and the service checked. `kind`: image or video."""
 
     key: str
     kind: str
@@ -44,7 +44,7 @@ class Media:
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """One story. Times in seconds since the epoch; `rating` the rank of its maturity rating."""
+    """One story. Times are in seconds since the epoch; `rating` is the name of its maturity rating."""
 
     id: str
     author_id: str
@@ -72,7 +72,7 @@ class Story:
         return TEXT if self.media is None else self.media.kind
 
     def to_document(self, now: float) -> dict[str, Any]:
-        """The stored shape, which ends two days after the story."""
+        """Return the stored shape. The store deletes it two days after the story ends."""
         media = self.media
         return {
             "id": self.id,
@@ -102,8 +102,11 @@ class Story:
 
     @classmethod
     def from_document(cls, body: Mapping[str, Any]) -> Story | None:
-        """The inverse. What cannot be read is nobody's to see: None where even the author is not known, private where
-        the visibility is not, above every policy where the rating is not."""
+        """Parse a stored document. Unreadable fields fail closed.
+
+        None if id, author or times are unreadable; private if the visibility or audience is; above every policy if the
+        rating is.
+        """
         id, author, created, expires = (body.get(name) for name in ("id", "authorId", "createdAt", "expiresAt"))
         if not (isinstance(id, str) and STORY_ID.matches(id) and isinstance(author, str) and is_public_id(author)):
             return None
@@ -144,14 +147,14 @@ def _media(body: object) -> Media | None:
 
 
 def new_story_id(author: Person, now: float) -> str:
-    """An id that nobody can guess. `now` in seconds since the epoch."""
+    """Return a new id that nobody can guess. `now` in seconds since the epoch."""
     number = (int(now * 1000) << 80) | secrets.randbits(80)
     letters = "".join(_ALPHABET[(number >> shift) & 31] for shift in range(125, -1, -5))
     return f"{letters}-{author.key % SHARDS}"
 
 
 def created_ms(story_id: str) -> int:
-    """When an id was made, in ms since the epoch."""
+    """Return the creation time in a story id, in ms since the epoch."""
     number = 0
     for letter in story_id[:10]:
         number = number * 32 + _VALUES[letter]
@@ -159,12 +162,12 @@ def created_ms(story_id: str) -> int:
 
 
 def bucket_of(tenant_id: str, story_id: str) -> str:
-    """The partition that a story of this id lies in, if the tenant has it."""
+    """Return the partition for a story id; the story need not exist."""
     return f"{tenant_id}/{_hour(created_ms(story_id) / 1000)}/{story_id[-1]}"
 
 
 def buckets_between(tenant_id: str, start: float, end: float) -> list[str]:
-    """Every partition in which a story can lie that was made between two times, both included."""
+    """Return every partition that can hold a story created from `start` to `end` (seconds), both included."""
     hours = range(int(start // HOUR_SECONDS), int(end // HOUR_SECONDS) + 1)
     return [f"{tenant_id}/{_hour(hour * HOUR_SECONDS)}/{shard}" for hour in hours for shard in range(SHARDS)]
 

@@ -1,4 +1,4 @@
-"""Who looks at stories, and what they may see of them: the same for every call."""
+"""Reads the viewer of a call and checks access to single stories, the same way for every endpoint."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from stories.visibility import StoryViewer, may_see
 AGE_BAND = Parameter(
     "ageBand",
     "query",
-    "The viewer's age band, such as 13-17 or 65+; it can only lower the tenant's policy. One that cannot be read "
-    "counts as every age.",
+    "The viewer's age band, such as 13-17 or 65+. It can only lower the tenant's policy. An unreadable band counts as "
+    "every age.",
     {"type": "string", "maxLength": 64},
     example="13-17",
 )
@@ -29,7 +29,7 @@ MaturityLimit = Callable[[Tenant, AgeBand | None], int]
 
 @dataclass(frozen=True, slots=True)
 class Looking:
-    """Reads the viewer of a call, and single stories for them."""
+    """Reads the viewer of a call, and single stories that this viewer can see."""
 
     calls: PersonCalls
     graph: Graph
@@ -37,7 +37,7 @@ class Looking:
     maturity_limit: MaturityLimit
 
     async def viewer(self, call: Call) -> StoryViewer:
-        """Raises `StoreUnavailable`: without the circle nobody knows who is blocked."""
+        """Read the caller's circle and limits. Raises `StoreUnavailable`: without a circle blocks are unknown."""
         person = self.calls.me(call)
         stored = await self.graph.circle(person, latest=True)
         given = call.request.params.get("ageBand")
@@ -45,8 +45,10 @@ class Looking:
         return StoryViewer.of(person, stored.circle, call.tenant, self.maturity_limit(call.tenant, band))
 
     async def story(self, call: Call) -> tuple[Story, StoryViewer]:
-        """The story in the path. Raises one and the same 404 `Problem` for what is not there and what this viewer may
-        not see: that it exists is private."""
+        """Return the story in the path and its viewer.
+
+        Raises the same 404 `Problem` for a missing story and one that this viewer cannot see: its existence is private.
+        """
         viewer = await self.viewer(call)
         story = await self.catalogs.find(call.tenant.id, call.request.route_params.get("id", ""))
         if story is None or not may_see(story, viewer, call.now):
@@ -54,7 +56,7 @@ class Looking:
         return story, viewer
 
     async def own_story(self, call: Call) -> Story:
-        """The same for what only the author may do."""
+        """Return the story in the path. Raises a 404 `Problem` unless the caller is its author."""
         story, viewer = await self.story(call)
         if story.author_id != viewer.id:
             raise Problem(404, "story_not_found", "This person has no story with this id.")

@@ -1,7 +1,8 @@
-"""The stories of the tenants this process serves: loaded on a tenant's first request, then kept by the change feed.
+"""In-memory stories of the tenants this process serves, loaded on a tenant's first request, then kept by change feed.
 
-They live a day, so a tenant's are few and there is nothing to copy into anybody's box: an author with millions of
-followers costs one write. Nothing is loaded and no feed is followed before the first request about stories.
+Stories live at most 48 hours, so a tenant has few. They are not copied to followers (no fan-out on write): a post costs
+one write, even for an author with millions of followers. Before the first request about stories nothing is loaded and
+no change feed is read.
 """
 
 from __future__ import annotations
@@ -29,16 +30,17 @@ from stories.story_columns import StoryColumns
 from stories.story_totals import TOTALS, StoryTotals
 
 MAX_STORIES = 100_000
-"""Of a tenant at a time, some 100 MB; more are refused."""
+"""Active stories of one tenant, about 100 MB; further posts are refused."""
 STORIES_IN_MEMORY = 400_000
+"""Stories of all tenants together; above that, the tenants not read for longest are evicted."""
 BUCKETS_AT_ONCE = 16
 SLICE = 200
-"""Documents applied before the event loop gets its turn."""
+"""Documents applied before yielding to the event loop."""
 STALE_SECONDS = 30.0
 
 
 class StoryCatalogs:
-    """Columns by tenant. `clock` gives seconds since the epoch, `elapsed` seconds that never go back."""
+    """Story columns by tenant. `clock` gives seconds since the epoch, `elapsed` seconds that never go back."""
 
     def __init__(
         self,
@@ -61,12 +63,14 @@ class StoryCatalogs:
         self._refresher: Refresher | None = None
 
     def age(self) -> float | None:
-        """How many seconds ago stories were last known to be current, None before the first pull."""
+        """Return the seconds since the last successful pull of changes; None before the first."""
         return None if self._refresher is None else self._refresher.age()
 
     async def get(self, tenant_id: str) -> StoryColumns:
-        """A tenant's stories. Raises `StoreUnavailable` when they are not loaded yet and cannot be in time; those that
-        are loaded are served however old."""
+        """Return a tenant's stories. Raises `StoreUnavailable` if the first load does not finish in time.
+
+        Stories that are loaded are served however old they are.
+        """
         columns = self._columns.get(tenant_id)
         if columns is not None and self._refresher is not None:
             self._columns.move_to_end(tenant_id)
@@ -82,34 +86,34 @@ class StoryCatalogs:
             raise StoreUnavailable(str(error)) from error
 
     async def find(self, tenant_id: str, story_id: str) -> Story | None:
-        """One story, also one that was posted elsewhere a moment ago."""
+        """Return one story; reads the store for one that this process does not have yet."""
         columns = await self.get(tenant_id)
         if not STORY_ID.matches(story_id):
             return None
         return columns.get(story_id) or await self.stored(tenant_id, story_id)
 
     async def stored(self, tenant_id: str, story_id: str) -> Story | None:
-        """One story as it is stored now."""
+        """Read one story from the store."""
         document = await self._documents.read(STORIES, bucket_of(tenant_id, story_id), story_id, latest=True)
         return None if document is None else Story.from_document(document.body)
 
     def apply(self, tenant_id: str, story: Story | StoryTotals) -> None:
-        """Take in what this process has just written."""
+        """Apply a story or totals that this process has just written or pulled."""
         if (columns := self._columns.get(tenant_id)) is not None:
             _put(columns, story)
         if (loading := self._loading.get(tenant_id)) is not None:
             loading[story.id if isinstance(story, Story) else TOTALS + story.story_id] = story
 
     async def refresh(self) -> bool:
-        """Pull changes now, out of turn."""
+        """Pull changes now, ahead of schedule; return whether it succeeded."""
         return self._refresher is None or await self._refresher.refresh()
 
     def forget(self, tenant_id: str) -> None:
-        """Let go of a tenant that is removed."""
+        """Drop a removed tenant from memory."""
         self._columns.pop(tenant_id, None)
 
     async def close(self) -> None:
-        """Stop pulling."""
+        """Stop pulling changes."""
         if self._refresher is not None:
             await self._refresher.stop()
 
@@ -150,7 +154,7 @@ class StoryCatalogs:
             self._telemetry.count("story_catalogs_evicted")
 
     async def _begin(self) -> None:
-        """Before the first load: find the place in the change feed from which nothing is missed."""
+        """Read the change feed's position before the first load, so no change is missed, and start pulling."""
         async with self._beginning:
             if self._token is None:
                 self._token = (await self._documents.changes(STORIES, FROM_NOW)).token
@@ -178,7 +182,7 @@ class StoryCatalogs:
 
 
 def _read(document: Document) -> Story | StoryTotals | None:
-    """What a document of a bucket says: a story, or the totals of one, which stand behind it."""
+    """Parse a document of a bucket: a story, or a story's totals, whose ids sort after the stories."""
     if document.id.startswith(TOTALS):
         return StoryTotals.from_document(document.body)
     return Story.from_document(document.body)

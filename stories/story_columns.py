@@ -1,6 +1,7 @@
-"""A tenant's stories as columns, for one look at all of them. No I/O.
+"""A tenant's stories as NumPy columns, to filter all of them at once. No I/O.
 
-Rows are added at the end and written over in place; what is over is dropped when it is half of all.
+New rows are appended, and changed rows are overwritten in place. Ended and deleted stories are dropped once they are
+half of all rows, and at least `SPARE_ROWS`.
 """
 
 from __future__ import annotations
@@ -27,16 +28,16 @@ SPARE_ROWS = 1_000
 
 
 class StoryColumns:
-    """Stories by row. `stories[row]` is None where there is none any more."""
+    """Columns of stories by row number; `stories[row]` holds the story itself."""
 
     def __init__(self) -> None:
         self.stories: list[Story | None] = []
         self._row_of: dict[str, int] = {}
         self._invited: dict[int, set[int]] = {}
         self.folded: dict[str, str] = {}
-        """By story what a search compares; made when one first looks (stories/story_search.py)."""
+        """Story id → folded text for search; filled by the first search (stories/story_search.py)."""
         self.changed: set[int] | None = None
-        """Rows written since a ranked row last looked (stories/story_videos.py); None: all of them."""
+        """Rows written since the ranking last read them (stories/story_videos.py); None: all of them."""
         self._codes: dict[int, int] = {}
         self._ascending: tuple[Keys, NDArray[np.intp]] = np.zeros(0, np.uint64), np.zeros(0, np.intp)
         self._allocate(_FIRST_ROWS)
@@ -61,17 +62,19 @@ class StoryColumns:
         return None if row is None else self.stories[row]
 
     def row(self, story_id: str) -> int | None:
-        """The row of a story, None if it is not here."""
+        """Return the row of a story; None if it is not loaded."""
         return self._row_of.get(story_id)
 
     @property
     def author_keys(self) -> Keys:
-        """Authors by code: `code` says which row has which. Codes are given anew when rows are renumbered."""
+        """Author keys by code; the column `code` holds each row's. `drop_ended` assigns new codes."""
         return self._author_keys[: len(self._codes)]
 
     def codes_of(self, keys: Keys) -> tuple[NDArray[np.intp], Mask]:
-        """The codes of those who are authors here, in the order of `keys`, and which of the keys these are. Sorted keys
-        are found fastest."""
+        """Return the codes of those keys that are authors, in the order of `keys`, and a mask of these keys.
+
+        Sorted keys are found fastest.
+        """
         ascending, codes = self._ascending
         if len(ascending) != len(self._codes):
             codes = self.author_keys.argsort()
@@ -85,13 +88,13 @@ class StoryColumns:
         return codes[at[found]], found
 
     def are_by(self, keys: Keys) -> Mask:
-        """By author's code: whether they are among some."""
+        """Return a mask by author code: whether the author is among `keys`."""
         mask = np.zeros(len(self._codes), np.bool_)
         mask[self.codes_of(keys)[0]] = True
         return mask
 
     def apply(self, story: Story) -> None:
-        """Take in a story as it is now."""
+        """Add a story, or overwrite its row."""
         row = self._row_of.get(story.id)
         if row is None:
             if story.state not in _STATE:
@@ -108,7 +111,7 @@ class StoryColumns:
         self._set(row, story)
 
     def take_totals(self, totals: StoryTotals) -> None:
-        """Take in what a story's views and reactions come to."""
+        """Set a story's views and reactions."""
         row = self._row_of.get(totals.story_id)
         if row is not None:
             self.views[row], self.reactions[row] = totals.views, totals.reactions
@@ -132,7 +135,7 @@ class StoryColumns:
             self._invited.get(key_of(each), set()).discard(row)
 
     def drop_ended(self, now: float) -> int:
-        """Let go of what is over or gone, if that is much; how many are left."""
+        """Drop ended and deleted stories if there are many; return how many active ones there are."""
         count = len(self.stories)
         kept = (self._state[:count] != _GONE) & (self._expires[:count] > now)
         left = int(kept.sum())
@@ -155,7 +158,7 @@ class StoryColumns:
             setattr(self, name, np.concatenate((column, np.zeros_like(column))))
 
     def visible_rows(self, viewer: StoryViewer, now: float) -> NDArray[np.intp]:
-        """The rows of every story that this viewer may see: `may_see` of all at once."""
+        """Return the rows of every story that this viewer can see; the vectorized form of `may_see`."""
         count = len(self.stories)
         author, code, state = self._author[:count], self.code[:count], self._state[:count]
         shown_to = self._shown_to[:count]

@@ -1,4 +1,4 @@
-"""What is sent to post a story or to react to one. Pure; every refusal is a 400, before anything is stored."""
+"""Validates request bodies for posting a story and for reacting. Pure. Invalid bodies raise a 400 `Problem`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _PLAIN = {each.replace(_SELECTOR, ""): number for number, each in enumerate(EMOJ
 
 @dataclass(frozen=True, slots=True)
 class StoryForm:
-    """A story as its author sent it, checked but for its media."""
+    """A story as its author sent it. Everything is validated except that its media exists."""
 
     visibility: str
     text: str | None
@@ -35,12 +35,12 @@ class StoryForm:
     tags: tuple[str, ...]
 
     def fingerprint(self) -> str:
-        """Tells two forms apart that are sent with one Idempotency-Key."""
+        """Return a hash that differs for two bodies sent with the same Idempotency-Key."""
         said = [getattr(self, name) for name in self.__slots__]
         return hashlib.blake2b(orjson.dumps(said), digest_size=16).hexdigest()
 
     def story(self, id: str, author: Person, media: Media | None, created_at: float, hours: int) -> Story:
-        """The story that it becomes."""
+        """Build the story. `created_at` in seconds since the epoch; it ends `hours` later."""
         return Story(
             id=id,
             author_id=author.id,
@@ -57,7 +57,7 @@ class StoryForm:
 
 
 def read_story(body: Mapping[str, Any], tenant: Tenant) -> StoryForm:
-    """The form. Raises a 400 `Problem`."""
+    """Validate a body. Raises a 400 `Problem`."""
     unknown = [name for name in body if name not in FIELDS]
     if unknown:
         raise _invalid(f"A story has only {', '.join(FIELDS)}.")
@@ -89,7 +89,7 @@ def read_story(body: Mapping[str, Any], tenant: Tenant) -> StoryForm:
 
 
 def _rating(given: object, tenant: Tenant) -> str:
-    """The author's rating; without one the strongest that the tenant shows, so that milder viewers are spared it."""
+    """Return the author's rating; by default the strongest the tenant shows, hidden from viewers with a lower limit."""
     limit = policy_rank(tenant.maturity_policy)
     if given is None:
         return next(rating for rating, rank in RATINGS.items() if rank == limit)
@@ -99,7 +99,7 @@ def _rating(given: object, tenant: Tenant) -> str:
 
 
 def _text(body: Mapping[str, Any], name: str, most: int) -> str | None:
-    """Text in normal form C, None for none. Raises a 400 `Problem` that says what is wrong with it."""
+    """Return a text in Unicode normal form C, or None. Raises a 400 `Problem` that says what is wrong with it."""
     value = body.get(name)
     if value is None:
         return None
@@ -117,7 +117,7 @@ def _text(body: Mapping[str, Any], name: str, most: int) -> str | None:
 
 
 def read_emoji(body: Mapping[str, Any]) -> int:
-    """Which of the six an emoji is, with or without a variation selector. Raises a 400 `Problem`."""
+    """Return the index of an emoji in `EMOJI`, with or without a variation selector. Raises a 400 `Problem`."""
     given = body.get("emoji")
     found = _PLAIN.get(given.removesuffix(_SELECTOR)) if isinstance(given, str) else None
     if found is None:

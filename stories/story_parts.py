@@ -1,4 +1,4 @@
-"""What the endpoints and jobs of this package are built from."""
+"""Dependencies of the endpoints and jobs of stories."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from stories.media_check import MediaCheck
 from stories.story_access import MaturityLimit
 
 PersonalRankings = Callable[[Tenant, str, bool], Awaitable[PersonalRanking]]
-"""By what a tenant's user is ranked for, by their key and whether they consent."""
+"""Reads the personal ranking of a user: (tenant, user key, whether the user consents) → model and signals."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoryParts:
-    """`clock` gives seconds since the epoch, `elapsed` seconds that never go back."""
+    """Dependencies. `clock` gives seconds since the epoch, `elapsed` seconds that never go back."""
 
     edge: Edge
     documents: DocumentStore

@@ -1,4 +1,4 @@
-"""The row of stories: authors who have something to show to a viewer, the one with the newest story first. Pure."""
+"""Builds the row of stories in order of time: authors with visible stories, the newest story first. Pure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NOBODY: Keys = np.zeros(0, np.uint64)
 
 @dataclass(frozen=True, slots=True)
 class Shelf:
-    """What one author shows: the newest `STORIES_OF_AN_AUTHOR`, the oldest of these first."""
+    """One author's visible stories: the newest `STORIES_OF_AN_AUTHOR`, the oldest of these first."""
 
     author_id: str
     stories: list[Story]
@@ -32,15 +32,15 @@ class Shelf:
 
     @property
     def place(self) -> str:
-        """Where the author stands in the row; later in the row is smaller as text."""
+        """Sort key of the author in the row, as text; later authors have smaller keys."""
         return f"{int(self.latest_at * 1000):0{_DIGITS}d}{self.author_id}"
 
 
 class Shown:
-    """What a viewer may see: `rows`, the newest first, and the code of each one's author."""
+    """Stories that a viewer can see: `rows`, the newest first, and the author code of each row."""
 
     def __init__(self, columns: StoryColumns, viewer: StoryViewer, now: float, without: Keys = NOBODY) -> None:
-        """`without`: keys of authors to leave out."""
+        """Find the visible stories. `without`: keys of authors to leave out."""
         self.columns = columns
         self._viewer = viewer
         rows = columns.visible_rows(viewer, now)
@@ -51,13 +51,13 @@ class Shown:
             self.rows, self.codes = self.rows[kept], self.codes[kept]
 
     def first(self) -> NDArray[np.intp]:
-        """Where in `rows` each author's newest story is, in the order of `rows`."""
+        """Return the index in `rows` of each author's newest story, ascending."""
         at = np.full(len(self.columns.author_keys), -1, np.intp)
         at[self.codes[::-1]] = np.arange(len(self.rows) - 1, -1, -1)
         return np.sort(at[at >= 0])
 
     def shelf(self, code: int, seen: Collection[str]) -> Shelf:
-        """What an author shows, by their code."""
+        """Return an author's visible stories, by author code. `seen`: ids of stories the viewer has seen."""
         rows = self.rows[self.codes == code][:STORIES_OF_AN_AUTHOR]
         stories = [story for row in reversed(rows.tolist()) if (story := self.columns.stories[row]) is not None]
         own = stories[0].author_id == self._viewer.id
@@ -73,10 +73,10 @@ def row_of(
     limit: int,
     without: Keys = NOBODY,
 ) -> tuple[list[Shelf], str | None]:
-    """A page of authors behind the place `after`, and the place behind it; None at the end. `without`: keys of authors
-    whom the walk has had already.
+    """Return a page of authors after the place `after`, and the place to continue after; None at the end.
 
-    An author who posts during a walk moves to the front, behind which no later page looks: nobody comes twice.
+    `without`: keys of authors already served. An author who posts between two pages moves to the front and is not
+    repeated, because later pages only continue downward.
     """
     shown = Shown(columns, viewer, now, without)
     first = shown.first()
@@ -86,7 +86,7 @@ def row_of(
     for code in shown.codes[first].tolist():
         shelf = shown.shelf(code, seen)
         if len(page) > limit and page[-1].place[:_DIGITS] != shelf.place[:_DIGITS]:
-            break  # those of one millisecond are put in order together
+            break  # read all authors of one millisecond, because they are sorted together
         if after is None or shelf.place < after:
             page.append(shelf)
     page.sort(key=lambda each: each.place, reverse=True)

@@ -1,6 +1,6 @@
-"""Serves a page of the row of stories: ranked when the caller asks for it and nothing forbids it, else newest first.
+"""Serves a page of the row of stories: ranked if requested and possible, else newest first.
 
-mode (flag, consent, switches) → circle, seen and signals, side by side → stories and videos → order → page
+mode (flag, consent, switches) → circle, seen and signals, concurrently → stories and videos → order → page
 """
 
 from __future__ import annotations
@@ -30,25 +30,26 @@ from stories.visibility import StoryViewer
 NEWEST, RANKED, FALLBACK = "newest", "ranked", "fallback"
 ORDERS = (RANKED, NEWEST)
 NEWEST_WALK, RANKED_WALK = "stories", "stories-ranked"
-"""What cursors of the two orders are made for: neither goes on with the other."""
+"""Purposes of the cursors of the two orders; a cursor of one order is invalid for the other."""
 MAX_CURSOR = 4_096
-"""Of a ranked walk, which carries whom it has had: 8 bytes for each of at most `RANKED_AUTHORS + MAX_LIMIT` authors,
-twice in base64."""
+"""Longest cursor of a ranked walk. It carries 8 bytes for each of at most `RANKED_AUTHORS + MAX_LIMIT` served authors,
+base64-encoded twice."""
 assert (RANKED_AUTHORS + MAX_LIMIT) * 8 * 16 // 9 < MAX_CURSOR - 200
 SEED_SECONDS = 600.0
-"""For so long the slot for exploration is for the same author."""
+"""How long the exploration place keeps the same author for one viewer."""
 REASONS = {
-    "follows_unavailable": "The graph did not come in time. Nothing is shown: nobody knows then who is blocked.",
+    "follows_unavailable": "Follows and blocks could not be read in time, so nothing is shown.",
     "ranked_off": "The flag `story-ranked` is off.",
-    "ranking_late": "The ranking does not know the stories yet, for they were loaded a moment ago.",
-    "walk_newest_first": f"The walk began newest first, or has had its {RANKED_AUTHORS} ranked authors.",
+    "ranking_late": "The stories were loaded a moment ago, and the ranking has not prepared them yet.",
+    "walk_newest_first": f"An earlier page was newest first, or {RANKED_AUTHORS} ranked authors were served already.",
 }
-"""Why a row is not ranked, beside the reasons of a feed."""
+"""Reasons why a row is not ranked, in addition to those of a feed."""
 
 
 @dataclass(frozen=True, slots=True)
 class RowPage:
-    """A page: what authors show to whom, the cursor behind it, how it was ordered and why not otherwise."""
+    """A page of the row: authors with their stories, the viewer (None: unknown, the page is empty) and the ids they
+    have seen, the next cursor, the order, and why it is not ranked."""
 
     shelves: Sequence[Shelf]
     viewer: StoryViewer | None
@@ -59,8 +60,8 @@ class RowPage:
 
 
 @dataclass(frozen=True, slots=True)
-class _Looks:
-    """Who looks, what they have seen, and how close that makes them to whom."""
+class _ViewerState:
+    """The viewer, the ids of stories they have seen, and their closeness to authors."""
 
     viewer: StoryViewer
     seen: frozenset[str]
@@ -68,7 +69,7 @@ class _Looks:
 
 
 class StoryRows:
-    """Reads what a page needs."""
+    """Reads what a page needs, and builds the page."""
 
     def __init__(self, parts: StoryParts, looking: Looking, seen: SeenStories) -> None:
         self._looking = looking
@@ -83,24 +84,24 @@ class StoryRows:
         self._videos = VideosOfStories()
 
     async def newest(self, call: Call, limit: int) -> RowPage:
-        """A page of the row, the author of the newest story first. Without the viewer's circle it is empty."""
+        """Return a page with the newest story's author first. It is empty if the viewer's circle cannot be read."""
         after = self._calls.after(call, NEWEST_WALK)
         columns = await self._catalogs.get(call.tenant.id)
-        looks = await self._who_looks(call)
-        if looks is None:
+        state = await self._read_viewer(call)
+        if state is None:
             return _nothing(NEWEST)
-        shelves, place = row_of(columns, looks.viewer, looks.seen, call.now, after, limit)
+        shelves, place = row_of(columns, state.viewer, state.seen, call.now, after, limit)
         cursor = self._calls.cursor(call, place, NEWEST_WALK)
-        return RowPage(shelves, looks.viewer, looks.seen, cursor, NEWEST, None)
+        return RowPage(shelves, state.viewer, state.seen, cursor, NEWEST, None)
 
     async def ranked(self, call: Call, limit: int) -> RowPage:
-        """The same in the order of the ranking: the newest first, with a reason, where nothing may be ranked."""
+        """Return a page in the order of the ranking, or newest first with a reason if it cannot be ranked."""
         place = self._calls.place(call, RANKED_WALK)
         walk = Walk() if place is None else Walk.from_place(place)
         allowed = consented(call.headers)
         columns = await self._catalogs.get(call.tenant.id)
-        looks, personal = await asyncio.gather(self._who_looks(call), self._ranks(call, walk, allowed))
-        if looks is None:
+        state, personal = await asyncio.gather(self._read_viewer(call), self._ranks(call, walk, allowed))
+        if state is None:
             return _nothing(FALLBACK)
         reason = personal if isinstance(personal, str) else personal.reason
         videos = None
@@ -108,35 +109,35 @@ class StoryRows:
             videos = await self._videos_of(columns, call.now)
             reason = "ranking_late" if videos is None else None
 
-        # No await from here on: the rows of stories and videos may not change under the request.
+        # No await from here on: the rows of stories and videos must not change during the ranking.
         if videos is not None and isinstance(personal, PersonalRanking):
-            by = RankedBy(videos, personal, looks.closeness, self._seed(call))
-            shelves, behind = ranked_row(columns, looks.viewer, looks.seen, call.now, walk, limit, by)
+            by = RankedBy(videos, personal, state.closeness, self._seed(call))
+            shelves, behind = ranked_row(columns, state.viewer, state.seen, call.now, walk, limit, by)
         else:
-            shelves, after = row_of(columns, looks.viewer, looks.seen, call.now, walk.after, limit, walk.served)
+            shelves, after = row_of(columns, state.viewer, state.seen, call.now, walk.after, limit, walk.served)
             behind = None if after is None else Walk(walk.served, after)
         cursor = None if behind is None else self._calls.sealed(call, behind.to_place(), RANKED_WALK)
-        return RowPage(shelves, looks.viewer, looks.seen, cursor, RANKED if reason is None else FALLBACK, reason)
+        return RowPage(shelves, state.viewer, state.seen, cursor, RANKED if reason is None else FALLBACK, reason)
 
     async def _ranks(self, call: Call, walk: Walk, allowed: bool) -> PersonalRanking | str:
-        """What ranks, or a reason against asking."""
+        """Read the personal ranking, or return the reason why the page is not ranked."""
         if not self._edge.is_on(STORY_RANKED, call.tenant):
             return "ranked_off"
         if not walk.is_ranked:
             return "walk_newest_first"
         return await self._personal(call.tenant, call.user_key, allowed)
 
-    async def _who_looks(self, call: Call) -> _Looks | None:
-        """The viewer and what they have seen; None where that cannot be read in time."""
+    async def _read_viewer(self, call: Call) -> _ViewerState | None:
+        """Read the viewer and their seen stories; None if that takes too long or fails."""
         both = asyncio.gather(self._looking.viewer(call), self._seen.read(self._calls.me(call)))
         try:
             viewer, seen = await with_timeout(self._budget_seconds, both, StoreUnavailable)
         except StoreUnavailable:
             return None
-        return _Looks(viewer, frozenset(seen.stories), seen.closeness)
+        return _ViewerState(viewer, frozenset(seen.stories), seen.closeness)
 
     async def _videos_of(self, columns: StoryColumns, now: float) -> StoryVideos | None:
-        """The videos of the stories; None where making them takes longer than a request waits: the next one goes on."""
+        """Return the stories as videos; None if that takes longer than a request waits. The next request continues."""
         try:
             async with asyncio.timeout(self._videos_seconds):
                 return await self._videos.of(columns, now)

@@ -1,6 +1,7 @@
-"""Finds stories by words, among those that a viewer may see and no others. Pure.
+"""Searches the stories that a viewer can see. Pure.
 
-A word finds every word that begins with it, without case and accents; all words of a search must be there.
+A searched word matches every word that begins with it, ignoring case and accents. A story must match all searched
+words.
 """
 
 from __future__ import annotations
@@ -14,29 +15,29 @@ from stories.visibility import StoryViewer
 
 MAX_QUERY = 100
 _BETWEEN = re.compile(r"[\s!-/:-@\[-`{-~¡-¿‐-⁞、-〃「-』！-／：-＠]+")
-"""What stands between words: white space and marks."""
+"""Separators of words: white space and punctuation."""
 _DIGITS = 14
 
 
 def words_of(text: str) -> list[str]:
-    """The folded words of a text, each once."""
+    """Split a text into its distinct words, without case and accents."""
     return list(dict.fromkeys(word for word in _BETWEEN.split(folded(text)) if word))
 
 
 def place_of(story: Story) -> str:
-    """Where a story stands among what is found; later is smaller as text."""
+    """Return the sort key of a story in the results, as text; later stories have smaller keys."""
     return f"{int(story.created_at * 1000):0{_DIGITS}d}{story.id}"
 
 
 def candidates(columns: StoryColumns, viewer: StoryViewer, now: float, after: str | None) -> list[Story]:
-    """Every story that the viewer may see and that stands behind a place, the newest first."""
+    """Return every story that the viewer can see and that comes after a place, the newest first."""
     visible = [columns.stories[row] for row in columns.visible_rows(viewer, now).tolist()]
     behind = [each for each in visible if each is not None and (after is None or place_of(each) < after)]
     return sorted(behind, key=place_of, reverse=True)
 
 
 def has_words(columns: StoryColumns, story: Story, words: list[str]) -> bool:
-    """Whether a story's text has a word for each of these. What a text folds to is kept with the columns."""
+    """Return whether each of the words begins a word of the story's text. Caches folded texts in the columns."""
     kept = columns.folded.get(story.id)
     if kept is None:
         kept = columns.folded[story.id] = "".join(f" {word}" for word in words_of(story.text or ""))

@@ -1,4 +1,4 @@
-"""An author's last seven days, from the sums of their stories."""
+"""Statistics of an author's last seven days, added up from the sums of their stories."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ READS_AT_ONCE = 16
 
 @dataclass
 class Stats:
-    """Sums over the last `DAYS` UTC dates, today first in `days`: date, stories posted, then views and reactions."""
+    """Sums of the last `DAYS` UTC dates, today first.
+
+    `days`: date → views, then reactions by emoji; `posted`: date → stories; `cut`: older stories were not counted.
+    """
 
     days: dict[str, list[int]]
     posted: dict[str, int]
@@ -29,18 +32,18 @@ class Stats:
 
 
 class StoryStatistics:
-    """Reads sums. May raise `StoreUnavailable`."""
+    """Reads sums of stories. Can raise `StoreUnavailable`."""
 
     def __init__(self, documents: DocumentStore) -> None:
         self._documents = documents
 
     async def of_story(self, tenant_id: str, story_id: str) -> list[int]:
-        """Views, then reactions by emoji."""
+        """Return a story's views, then its reactions by emoji."""
         stored = await self._documents.read(STORY_ACTIVITY, partition_of(tenant_id, story_id), COUNTS_ID)
         return totals(stored.body["days"] if stored else {})
 
     async def of_author(self, author: Person, now: float) -> Stats:
-        """The author's last days: of their newest `MAX_POSTS` stories."""
+        """Add up the author's last days, over about their newest `MAX_POSTS` stories."""
         days = [day_of(now - back * DAY_SECONDS) for back in range(DAYS)]
         stats = Stats({day: [0] * (1 + len(EMOJI)) for day in days}, dict.fromkeys(days, 0))
         turns = asyncio.Semaphore(READS_AT_ONCE)

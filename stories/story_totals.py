@@ -1,8 +1,8 @@
-"""A story's totals of views and reactions, stored beside it so that every instance can rank by them.
+"""A story's totals of views and reactions, stored next to it so every instance can rank by them.
 
-A small document in the story's bucket, so it is loaded with it and comes by the same change feed. It is written when a
-total has grown by a half or so (`is_news`): for a story that a thousand see that is some twenty times, not a thousand.
-What an author is told are the sums themselves (stories/counts.py).
+They are a small document in the story's bucket, so they are loaded with the story and arrive by the same change feed.
+They are written only when a total has grown by about 40 % (`is_news`): about 20 times for 1,000 views, not 1,000 times.
+Authors get the exact sums instead (stories/counts.py).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MOST = 2**32 - 1
 
 @dataclass(frozen=True, slots=True)
 class StoryTotals:
-    """Views and reactions of a story, of so many counted facts: more facts are later ones."""
+    """Views and reactions of a story. `facts`: how many facts were counted; the larger number is the later one."""
 
     story_id: str
     views: int
@@ -31,14 +31,14 @@ class StoryTotals:
     facts: int = 0
 
     def is_news(self, told: StoryTotals | None) -> bool:
-        """Whether this is later than what was told, and differs enough to matter."""
+        """Return whether this is later than the published totals `told`, and differs enough to publish."""
         if told is None:
             return self.views + self.reactions > 0
         steps = (_step(self.views), _step(self.reactions)) != (_step(told.views), _step(told.reactions))
         return self.facts > told.facts and steps
 
     def to_document(self) -> dict[str, Any]:
-        """The stored shape, which outlives the story."""
+        """Return the stored shape. Its time to live is longer than the story's."""
         return {
             "id": TOTALS + self.story_id,
             "kind": "totals",
@@ -50,7 +50,7 @@ class StoryTotals:
 
     @classmethod
     def from_document(cls, body: Mapping[str, Any]) -> StoryTotals | None:
-        """The inverse; None for what is none."""
+        """Parse a stored document; None if it holds no valid totals."""
         id = str(body.get("id"))
         amounts = [body.get(name) for name in ("views", "reactions", "facts")]
         if not id.startswith(TOTALS) or not STORY_ID.matches(story_id := id.removeprefix(TOTALS)):

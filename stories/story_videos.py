@@ -1,7 +1,7 @@
-"""A tenant's stories as the ranking's videos, beside their columns and in the same rows.
+"""Converts a tenant's stories to videos of the ranking, in the same rows as their columns.
 
-Made when somebody first asks for a ranked row, and from then on extended by what has changed. The creator of a story is
-its author. A video here is only ever scored: who may see what is decided by the stories' own columns before.
+They are built when a ranked row is first requested, and then updated with changed stories. The author becomes the
+video's creator. The videos are only scored; the columns of stories decide before who can see them.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from stories.story import HELD, LIVE, Story
 from stories.story_columns import StoryColumns
 
 SLICE = 100
-"""Stories turned into videos before the event loop gets its turn; about 2 ms."""
+"""Stories converted before yielding to the event loop; about 2 ms."""
 
 
 class StoryVideos:
-    """Videos by the stories' rows, and their statistics."""
+    """Stories as videos, by the stories' rows, and their statistics."""
 
     def __init__(self) -> None:
         self.columns = VideoColumns()
@@ -40,14 +40,14 @@ class StoryVideos:
         self._minute = -1
 
     def take(self, stories: StoryColumns, most: int) -> None:
-        """Take in up to so many changed rows, the lowest first: new ones stand at the end, in the order of rows."""
+        """Convert up to `most` changed rows, the lowest first, so new videos are appended in the order of rows."""
         assert stories.changed is not None
         rows = sorted(stories.changed)[:most]
         self.columns.upsert_all([video_of(story) for row in rows if (story := stories.stories[row]) is not None])
         stories.changed.difference_update(rows)
 
     def count(self, stories: StoryColumns, now: float) -> None:
-        """Let the statistics have the views and reactions as of this minute. `now`: seconds since the epoch."""
+        """Recompute the statistics from views and reactions, once a minute. `now`: seconds since the epoch."""
         minute = int(now // 60)
         if minute != self._minute:
             self._minute = minute
@@ -55,13 +55,13 @@ class StoryVideos:
 
 
 class VideosOfStories:
-    """Videos by the columns that they stand beside."""
+    """Cache of `StoryVideos` by story columns."""
 
     def __init__(self) -> None:
         self._kept: WeakKeyDictionary[StoryColumns, StoryVideos] = WeakKeyDictionary()
 
     async def of(self, stories: StoryColumns, now: float) -> StoryVideos:
-        """The videos of every story there is now, and their statistics. Use both before the next await."""
+        """Return the videos of all current stories, with statistics. Use them before the next await."""
         while True:
             videos = self._kept.get(stories)
             if videos is None or stories.changed is None:
@@ -76,11 +76,11 @@ class VideosOfStories:
 
 
 def statistics_of(videos: VideoColumns, stories: StoryColumns, now: float) -> StatsTable:
-    """Counters of stories that somebody has seen, as if the views of each had come evenly since it was posted.
+    """Return counters of viewed stories, as if the views of each had been spread evenly since it was posted.
 
-    n views at a constant rate over an age a come, decayed with a half-life h, to n · h ÷ (a · ln 2) · (1 − 2^(−a ÷ h)):
-    all of them while a is short beside h, the rate times the mean life h ÷ ln 2 when it is long. A view counts as one
-    of the whole story: nobody tells how long somebody looked.
+    n views at a constant rate over an age a, decayed with half-life h, sum to n · h ÷ (a · ln 2) · (1 − 2^(−a ÷ h)).
+    For a ≪ h that is n; for a ≫ h it is the rate times the mean lifetime h ÷ ln 2. A view counts as watched in full,
+    because apps do not report how long a story was shown.
     """
     rows = np.flatnonzero(stories.views[: len(videos)])
     age = np.maximum(now - stories.created[rows], 60.0)[:, None]
@@ -96,7 +96,7 @@ def statistics_of(videos: VideoColumns, stories: StoryColumns, now: float) -> St
 
 
 def video_of(story: Story) -> Video:
-    """The story as the ranking sees it."""
+    """Convert a story to a video of the ranking."""
     return Video(
         id=story.id,
         title="",

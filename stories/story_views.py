@@ -1,4 +1,4 @@
-"""Stories as they are answered."""
+"""Builds response views of stories."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ async def story_view(
     seen: bool = False,
     counts: StoryCounts | None = None,
 ) -> StoryItem:
-    """One story for one viewer who may see it. Without a link while the media cannot be reached."""
+    """Build the view of one story. The caller has checked that the viewer can see it.
+
+    `mediaUrl` is null while the media store cannot be reached.
+    """
     own = story.author_id == viewer.id
     link = None
     if story.media is not None:
@@ -57,5 +60,5 @@ async def story_view(
 
 
 def by_emoji(amounts: list[int]) -> dict[str, int]:
-    """Reactions by emoji."""
+    """Map the emoji to their counts, which are in the order of `EMOJI`."""
     return dict(zip(EMOJI, amounts, strict=True))

@@ -1,4 +1,4 @@
-"""Stories' media, as uploads keep them: the author's own, completed, by a link of an hour."""
+"""Connects stories to uploads: accepts the author's own completed uploads, and links to media for an hour."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from stories.story import Media
 
 
 class UploadedMedia:
-    """`MediaCheck` over the uploads."""
+    """`MediaCheck` implemented with `Uploads`."""
 
     def __init__(self, uploads: Uploads) -> None:
         self._uploads = uploads
@@ -21,7 +21,7 @@ class UploadedMedia:
         return Media(found.key, found.content_type.partition("/")[0], found.content_type)
 
     async def link(self, tenant_id: str, media_key: str) -> str | None:
-        """See `MediaCheck`. The link is made without a look: what is gone answers 404."""
+        """See `MediaCheck`. Does not check that the media exists: a link to deleted media answers 404."""
         return await self._uploads.media_url(tenant_id, media_key)
 
     async def remove(self, tenant_id: str, media_key: str) -> None:

@@ -1,7 +1,7 @@
-"""How many different people saw something: their keys while they are few, then a HyperLogLog. Pure.
+"""Counts distinct viewers: exactly up to `MAX_EXACT`, then with a HyperLogLog. Pure.
 
-HyperLogLog: Flajolet, Fusy, Gandouet, Meunier, AofA 2007, with 1,024 registers, whose standard error is 3.3 %. Keys are
-64 bits of a keyed hash, evenly spread already.
+HyperLogLog: Flajolet, Fusy, Gandouet, Meunier, AofA 2007, with 1,024 registers and a standard error of 3.3 %. Keys are
+64 bits of a keyed hash, so they are already evenly distributed.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ _KEY_BYTES = 8
 
 @dataclass
 class ViewerSketch:
-    """A set of keys; `registers` take over when it has more than `MAX_EXACT`."""
+    """A set of keys; above `MAX_EXACT` keys it keeps only HyperLogLog `registers`."""
 
     keys: set[int] = field(default_factory=set)
     registers: bytearray | None = None
 
     def add(self, keys: Iterable[int]) -> None:
-        """Take in people; the same ones again change nothing."""
+        """Add people. Adding the same ones again changes nothing."""
         if self.registers is None:
             self.keys.update(keys)
             if len(self.keys) <= MAX_EXACT:
@@ -40,7 +40,7 @@ class ViewerSketch:
             self.registers[place] = max(self.registers[place], rank)
 
     def merge(self, other: ViewerSketch) -> None:
-        """Take in everybody of another set."""
+        """Add everybody of another sketch."""
         if other.registers is None:
             self.add(other.keys)
             return
@@ -54,7 +54,7 @@ class ViewerSketch:
         return self.registers is not None
 
     def count(self) -> int:
-        """How many there are, or about how many."""
+        """Return the number of people; an estimate if `approximate`."""
         if self.registers is None:
             return len(self.keys)
         estimate = _ALPHA * _REGISTERS**2 / math.fsum(2.0**-rank for rank in self.registers)
@@ -64,14 +64,14 @@ class ViewerSketch:
         return round(estimate)
 
     def to_json(self) -> dict[str, str]:
-        """The stored shape."""
+        """Return the stored shape."""
         if self.registers is not None:
             return {"registers": b64encode(self.registers).decode()}
         return {"keys": b64encode(b"".join(key.to_bytes(_KEY_BYTES, "little") for key in sorted(self.keys))).decode()}
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> ViewerSketch:
-        """The inverse."""
+        """Parse the stored shape."""
         if "registers" in stored:
             return cls(registers=bytearray(b64decode(stored["registers"])))
         raw = b64decode(stored["keys"])

@@ -1,11 +1,11 @@
-"""Who may see a story: the rule in one place. Pure.
+"""Decides whether a viewer can see a story: the single rule for all endpoints. Pure.
 
-    anybody's   live, not over, no block between the two, rated within the viewer's limit, and
-                public · friends: the author is one of the viewer's friends, or, where the author named an audience,
+    anybody's   live, not ended, no block between the two, rated within the viewer's limit, and
+                public · friends: the author is one of the viewer's friends, or, if the author named an audience,
                 the viewer is in it · private: nobody
-    one's own   live or held, not over
+    one's own   live or held, not ended
 
-`visible_rows` (stories/story_columns.py) says the same of all stories at once, and a test holds the two together.
+`visible_rows` (stories/story_columns.py) applies the same rule to all stories at once; a test compares the two.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from stories.story import FRIENDS, HELD, LIVE, PUBLIC, Story
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StoryViewer:
-    """Who looks. `friends`, `hidden`: sorted keys; `maturity`: the strongest rank they may see."""
+    """A viewer. `friends`: sorted keys of authors; `maturity`: the strongest rating rank they can see."""
 
     id: str
     key: int
@@ -34,7 +34,7 @@ class StoryViewer:
 
 
 def may_see(story: Story, viewer: StoryViewer, now: float) -> bool:
-    """Whether this viewer may see this story. `now` in seconds since the epoch."""
+    """Return whether this viewer can see this story. `now` in seconds since the epoch."""
     if story.expires_at <= now:
         return False
     if story.author_id == viewer.id:

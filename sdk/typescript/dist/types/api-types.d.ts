@@ -228,8 +228,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * The user as others see them
-         * @description The id is the same for ever. It names nobody outside the tenant and cannot be sent as `X-User`.
+         * Read the caller's public id
+         * @description The id never changes. It has no meaning outside the tenant and cannot be sent as `X-User`.
          */
         get: operations["getMe"];
         put?: never;
@@ -249,13 +249,13 @@ export interface paths {
         };
         get?: never;
         /**
-         * Follow somebody
-         * @description Asking twice is harmless. Where the tenant's `followPolicy` is `approval`, the state is `requested` until the followed person agrees. Creators, categories and series are followed by events instead.
+         * Follow a person
+         * @description Repeating the call has no further effect. If the tenant's `followPolicy` is `approval`, the state is `requested` until the followed person accepts. To follow creators, categories and series, send events instead.
          */
         put: operations["putFollow"];
-        /** Follow somebody, as PUT does */
+        /** Follow a person, as PUT does */
         post: operations["postFollow"];
-        /** No longer follow somebody */
+        /** Unfollow a person */
         delete: operations["deleteFollow"];
         options?: never;
         head?: never;
@@ -269,7 +269,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Who follows the user */
+        /** List followers */
         get: operations["getFollowers"];
         put?: never;
         post?: never;
@@ -287,10 +287,10 @@ export interface paths {
             cookie?: never;
         };
         get?: never;
-        /** Agree to somebody's request to follow */
+        /** Accept a follow request */
         put: operations["putFollower"];
         post?: never;
-        /** Refuse a request, or no longer be followed by somebody */
+        /** Refuse a follow request, or remove a follower */
         delete: operations["deleteFollower"];
         options?: never;
         head?: never;
@@ -306,14 +306,14 @@ export interface paths {
         };
         get?: never;
         /**
-         * Block somebody
-         * @description Neither sees anything of the other any more, and what they follow of each other ends. The blocked person is not told.
+         * Block a person
+         * @description Neither sees anything of the other any more, and their follows of each other end. The blocked person is not notified.
          */
         put: operations["putBlock"];
         post?: never;
         /**
-         * Take a block back
-         * @description What was followed before is not followed again.
+         * Unblock a person
+         * @description Follows that the block ended stay ended.
          */
         delete: operations["deleteBlock"];
         options?: never;
@@ -328,7 +328,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Whom the user blocks */
+        /** List blocked people */
         get: operations["getBlocks"];
         put?: never;
         post?: never;
@@ -346,14 +346,14 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * The row of stories
-         * @description Authors with something to show to the viewer: their friends', everybody's public ones, their own. Nothing that is over, held back, above the viewer's rating, or with a block in between.
+         * List the row of stories
+         * @description Authors with stories that the viewer can see: stories of friends, public stories, and the viewer's own. Left out: stories that have ended, are held for moderation, are rated above the viewer's limit, or whose author and viewer block each other.
          */
         get: operations["getStories"];
         put?: never;
         /**
          * Post a story
-         * @description It ends after the tenant's `storyHours`. Friends are those who follow the author, or, with `audienceUserIds`, those named. 20 a minute. `media_not_ready`: the upload was not completed, or is somebody else's.
+         * @description A story ends after the tenant's `storyHours`. `friends` means the author's followers, or only mutual followers where the tenant's `friendsMean` is `mutuals`. With `audienceUserIds` it means only the people named. At most 20 a minute. `media_not_ready`: the upload is not completed, or belongs to somebody else.
          */
         post: operations["postStory"];
         delete?: never;
@@ -370,13 +370,13 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * One story
-         * @description 404 for a story that the viewer may not see, as for one that does not exist. The author also gets its counts.
+         * Read a story
+         * @description 404 if the story does not exist or the viewer cannot see it. The author also gets its counts.
          */
         get: operations["getStory"];
         put?: never;
         post?: never;
-        /** Delete one's own story */
+        /** Delete the caller's own story */
         delete: operations["deleteStory"];
         options?: never;
         head?: never;
@@ -391,8 +391,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Find stories by their words
-         * @description Among the stories that the caller's row could show, and no others. The newest first.
+         * Search stories
+         * @description Searches only stories that the caller can see. The newest first.
          */
         get: operations["searchStories"];
         put?: never;
@@ -412,11 +412,11 @@ export interface paths {
         };
         get?: never;
         /**
-         * The caller has seen a story
+         * Record a view of a story
          * @description Counts once for each viewer. An author's own views are not counted.
          */
         put: operations["putStoryView"];
-        /** The caller has seen a story, as PUT does */
+        /** Record a view of a story, as PUT does */
         post: operations["postStoryView"];
         delete?: never;
         options?: never;
@@ -434,11 +434,11 @@ export interface paths {
         get?: never;
         /**
          * React to a story
-         * @description One of six emoji, one for each person: another replaces it. 60 a minute.
+         * @description One of six emoji. A person has one reaction per story; another replaces it. At most 60 a minute.
          */
         put: operations["putStoryReaction"];
         post?: never;
-        /** Take a reaction back */
+        /** Remove a reaction */
         delete: operations["deleteStoryReaction"];
         options?: never;
         head?: never;
@@ -469,7 +469,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Who has seen one's own story */
+        /** List viewers of the caller's own story */
         get: operations["getStoryViewers"];
         put?: never;
         post?: never;
@@ -487,8 +487,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * What became of one's stories in seven days
-         * @description By UTC date, as of the last half minute.
+         * Read statistics of the caller's stories
+         * @description Of the last seven days, by UTC date. Views and reactions are counted about every 30 seconds.
          */
         get: operations["getStoryStats"];
         put?: never;
@@ -507,8 +507,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * What became of one's stories since
-         * @description `story.viewed` and `story.reacted`, the newest hundred of a day.
+         * List events of the caller's stories
+         * @description `story.viewed` and `story.reacted`: at most the newest 100 events of the last 24 hours.
          */
         get: operations["getStoryEvents"];
         put?: never;
@@ -530,7 +530,7 @@ export interface paths {
         put?: never;
         /**
          * Report a story to the tenant's editors
-         * @description Counts once for each person. Reported by as many as the tenant's `storyHoldReports`, a story is seen by its author alone until an editor decides.
+         * @description Each person's first report counts. Once `storyHoldReports` people have reported a story, only its author sees it until an editor decides.
          */
         post: operations["reportStory"];
         delete?: never;
@@ -547,8 +547,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Where to listen for events
-         * @description A WebSocket that only listens. `{"type":"new"}` says that `GET /v1/me/events` has news; a host of your own sends the events themselves. Connect before `expiresAt`; after a cut, ask for another.
+         * Get a WebSocket address for live events
+         * @description The server only sends. `{"type":"new"}` means that `GET /v1/me/events` has new events; a self-hosted server, or one with the flag `live-frames-full`, sends the events themselves. Connect before `expiresAt`; after a disconnect, request a new address.
          */
         get: operations["getLiveAddress"];
         put?: never;
@@ -569,8 +569,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * A ticket for one picture or clip
-         * @description The file goes straight to the media store, by the link, then `complete` looks at it. A user gets 30 tickets an hour, 1 GB a day, and ten that are open at a time.
+         * Get a ticket to upload one picture or clip
+         * @description Send the file to the ticket's URL, which belongs to the media store, then call `complete`. A user can have 30 tickets an hour, 1 GB a day, and 10 open tickets at a time.
          */
         post: operations["startUpload"];
         delete?: never;
@@ -589,8 +589,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Look at what was uploaded
-         * @description Checks length and first bytes: JPEG, PNG, WebP, MP4 and WebM are taken, nothing else. What is refused is deleted at once. Sent again, it answers the same.
+         * Complete an upload
+         * @description Checks the file's length and first bytes. Accepts JPEG, PNG, WebP, MP4 and WebM only. A refused file is deleted at once. Repeating the call returns the same result.
          */
         post: operations["completeUpload"];
         delete?: never;
@@ -665,14 +665,14 @@ export interface components {
             url: string;
             label: string;
         };
-        /** @description What somebody has posted, as far as the viewer may see it. */
+        /** @description An author's stories that the viewer can see. */
         AuthorStories: {
             authorId: string;
             /** Format: int64 */
             unseen: number;
             /** Format: date-time */
             latestAt: string;
-            /** @description The oldest first; the newest thirty. */
+            /** @description The newest 30, the oldest of these first. */
             stories: components["schemas"]["StoryItem"][];
         };
         /** @description What became of a batch. */
@@ -683,17 +683,17 @@ export interface components {
             rejected: components["schemas"]["RejectedEvent"][];
             batchId: string;
         };
-        /** @description Somebody the user blocks. */
+        /** @description A person whom the user blocks. */
         BlockedPerson: {
             id: string;
             /** Format: date-time */
             at: string;
         };
-        /** @description A page of those whom the user blocks. */
+        /** @description A page of the people whom the user blocks. */
         BlocksPage: {
             /** @description In the order of their ids. */
             items: components["schemas"]["BlockedPerson"][];
-            /** @description null: nothing follows. */
+            /** @description null: this is the last page. */
             nextCursor: string | null;
         };
         /** @description How long a client may keep answers. */
@@ -708,24 +708,24 @@ export interface components {
             url: string;
             language: string;
         };
-        /** @description An author of whom the user saw something, by what is kept of their id. */
+        /** @description An author whose stories the user saw. */
         CloseAuthor: {
-            /** @description The first ten characters of the author's public id. */
+            /** @description The first 10 characters of the author's public id. */
             idBegins: string;
             /**
              * Format: double
-             * @description What was seen and reacted to, halved every 14 days.
+             * @description Views and reactions, with a half-life of 14 days.
              */
             amount: number;
             /**
              * Format: date-time
-             * @description As of when.
+             * @description Time of `amount`.
              */
             at: string;
         };
-        /** @description A file that was looked at and can be shown. */
+        /** @description A checked file that can be shown. */
         CompletedUpload: {
-            /** @description Names it, for its owner. */
+            /** @description Send it as `mediaKey` of a story. Only the uploader can use it. */
             mediaKey: string;
             /** @description Known values: `image/jpeg`, `image/png`, `image/webp`, `video/mp4`, `video/webm`. More may come. */
             contentType: string;
@@ -740,7 +740,7 @@ export interface components {
             hints: string[];
             cache: components["schemas"]["CacheTimes"];
         };
-        /** @description What a user did on one day (UTC). */
+        /** @description A user's counters of one day (UTC). */
         DayFigures: {
             /** Format: date */
             day: string;
@@ -751,7 +751,7 @@ export interface components {
             /** Format: int64 */
             skips: number;
         };
-        /** @description What happened on a UTC date. */
+        /** @description Statistics of one UTC date. */
         DayOfStories: {
             date: string;
             /** Format: int64 */
@@ -809,7 +809,7 @@ export interface components {
             /** @description Whether the viewer was shown it; null where that may not be used. */
             seen: boolean | null;
         };
-        /** @description What an erasure deleted, and what remains until when. */
+        /** @description Receipt of an erasure: what was deleted, and what remains until when. */
         ErasureReceipt: {
             receiptId: string;
             /** Format: date-time */
@@ -892,21 +892,21 @@ export interface components {
          * @description Milliseconds since the epoch, by the device's clock.
          */
         EventTime: number;
-        /** @description Everything stored about the user as a person. */
+        /** @description Everything that stories and the social graph store about the user. */
         ExportedPerson: {
             id: string;
             follows: components["schemas"]["FollowedPerson"][];
             followers: components["schemas"]["FollowerItem"][];
             blocks: components["schemas"]["BlockedPerson"][];
             stories: components["schemas"]["ExportedStory"][];
-            /** @description Of the last nine days, a thousand at the most. */
+            /** @description The newest 1,000, kept until 9 days after the last; times and emoji are kept for 9 days. */
             seen: components["schemas"]["SeenStory"][];
             reports: components["schemas"]["ExportedReport"][];
             uploads: components["schemas"]["ExportedUpload"][];
-            /** @description What a ranked row knows of the user and authors. */
+            /** @description Closeness to authors, an input of the ranked row. */
             closeTo: components["schemas"]["CloseAuthor"][];
         };
-        /** @description What the user has reported. */
+        /** @description A report by the user. */
         ExportedReport: {
             storyId: string;
             reason: string;
@@ -924,33 +924,33 @@ export interface components {
             updatedAt: string;
             /** Format: double */
             halfLifeDays: number;
-            /** @description Decayed to now, by name; `#` and a fingerprint where the name is no longer known. */
+            /** @description Decayed to now, by name; `#` and a fingerprint if the name is no longer known. */
             categories: {
                 [key: string]: components["schemas"]["SubjectFiguresWithTime"];
             };
-            /** @description Decayed to now, by name; `#` and a fingerprint where the name is no longer known. */
+            /** @description Decayed to now, by name; `#` and a fingerprint if the name is no longer known. */
             tags: {
                 [key: string]: components["schemas"]["SubjectFigures"];
             };
-            /** @description Decayed to now, by name; `#` and a fingerprint where the name is no longer known. */
+            /** @description Decayed to now, by name; `#` and a fingerprint if the name is no longer known. */
             creators: {
                 [key: string]: components["schemas"]["SubjectFigures"];
             };
-            /** @description Ids that fit what is kept of one, which may be several; `#` and a fingerprint for a video unknown. */
+            /** @description Each video is stored as a fingerprint, which several ids can match; `#` and the fingerprint if none does. */
             seen: components["schemas"]["RememberedVideo"][];
-            /** @description Ids that fit what is kept of one, which may be several; `#` and a fingerprint for a video unknown. */
+            /** @description Each video is stored as a fingerprint, which several ids can match; `#` and the fingerprint if none does. */
             watchedLong: components["schemas"]["RememberedVideo"][];
-            /** @description Ids that fit what is kept of one, which may be several; `#` and a fingerprint for a video unknown. */
+            /** @description Each video is stored as a fingerprint, which several ids can match; `#` and the fingerprint if none does. */
             skipped: components["schemas"]["RememberedVideo"][];
-            /** @description Ids that fit what is kept of one, which may be several; `#` and a fingerprint for a video unknown. */
+            /** @description Each video is stored as a fingerprint, which several ids can match; `#` and the fingerprint if none does. */
             notInterested: components["schemas"]["RememberedVideo"][];
-            /** @description `#` and a fingerprint for a name unknown. */
+            /** @description `#` and a fingerprint if the name is unknown. */
             follows: components["schemas"]["FollowedSubject"][];
             finishedEpisodes: components["schemas"]["FinishedEpisode"][];
             playProgress: components["schemas"]["PlayedVideo"][];
             /**
              * Format: int64
-             * @description Pages of which it is kept what statistics counted.
+             * @description Served pages for which the service stores what statistics have counted.
              */
             countedReceipts: number;
             recentEventFingerprints: string[];
@@ -970,7 +970,7 @@ export interface components {
             /** Format: date-time */
             expiresAt: string;
         };
-        /** @description A ticket of the user, for a picture or clip. */
+        /** @description A ticket for uploading a picture or clip. */
         ExportedUpload: {
             uploadId: string;
             contentType: string;
@@ -1085,9 +1085,9 @@ export interface components {
             /** Format: date */
             day: string;
         };
-        /** @description How a follow stands. */
+        /** @description State of a follow. */
         FollowState: {
-            /** @description `requested`: the followed person has yet to agree. Known values: `accepted`, `requested`. More may come. */
+            /** @description `requested`: the followed person has not accepted yet. Known values: `accepted`, `requested`. More may come. */
             state: string;
         };
         /** @description Something the user follows. */
@@ -1100,37 +1100,37 @@ export interface components {
             /** @description Of people: `requested` until they agree, then `accepted`. */
             state?: string | null;
         };
-        /** @description Somebody the user follows, or asked to. */
+        /** @description A person whom the user follows, or requested to follow. */
         FollowedPerson: {
             /** @description Known values: `person`. More may come. */
             kind: string;
             id: string;
-            /** @description `requested`: the followed person has yet to agree. Known values: `accepted`, `requested`. More may come. */
+            /** @description `requested`: the followed person has not accepted yet. Known values: `accepted`, `requested`. More may come. */
             state: string;
             /** Format: date-time */
             followedAt: string;
         };
         /** @description A creator, category or series the user follows. */
         FollowedSubject: {
-            /** @description null where the name is no longer known. */
+            /** @description null: the name is no longer known. */
             kind: string | null;
             id: string;
             /** Format: date-time */
             at: string;
         };
-        /** @description Somebody who follows the user, or asks to. */
+        /** @description A person who follows the user, or requests to. */
         FollowerItem: {
             id: string;
-            /** @description `requested`: the followed person has yet to agree. Known values: `accepted`, `requested`. More may come. */
+            /** @description `requested`: the followed person has not accepted yet. Known values: `accepted`, `requested`. More may come. */
             state: string;
             /** Format: date-time */
             since: string;
         };
-        /** @description A page of those who follow the user. */
+        /** @description A page of the user's followers. */
         FollowersPage: {
             /** @description In the order of their ids. */
             items: components["schemas"]["FollowerItem"][];
-            /** @description null: nothing follows. */
+            /** @description null: this is the last page. */
             nextCursor: string | null;
         };
         /** @description A page of what the user follows. */
@@ -1140,11 +1140,11 @@ export interface components {
             /** @description null: nothing follows. */
             nextCursor: string | null;
         };
-        /** @description A page of stories that a search finds. */
+        /** @description A page of search results. */
         FoundStories: {
             /** @description The newest first. */
             items: components["schemas"]["StoryItem"][];
-            /** @description null: nothing follows. */
+            /** @description null: this is the last page. */
             nextCursor: string | null;
             freshness: components["schemas"]["StoriesFreshness"];
         };
@@ -1155,12 +1155,12 @@ export interface components {
             /** Format: date-time */
             signals: string | null;
         };
-        /** @description Past events of the user that the tenant has imported. */
+        /** @description Past events of the user that the tenant imported. */
         ImportedHistory: {
             job: string;
             /**
              * Format: int64
-             * @description How many of its rows are of the user and count.
+             * @description Rows of this user that count.
              */
             rows: number;
             /** Format: date-time */
@@ -1168,13 +1168,13 @@ export interface components {
         };
         /** @description An entry of one of the user's lists. */
         ListEntry: {
-            /** @description A video's id; of what is followed its kind and id, with `:` between. */
+            /** @description A video's id. In the list of follows: `kind:id`. */
             id: string;
             /** Format: date-time */
             addedAt: string | null;
             /**
              * Format: date-time
-             * @description When it was last taken off; it is on the list if before.
+             * @description When it was last removed. The entry is on the list if `addedAt` is later.
              */
             removedAt: string | null;
             /** Format: int64 */
@@ -1243,16 +1243,16 @@ export interface components {
             /** @description null: nothing follows. */
             nextCursor: string | null;
         };
-        /** @description Where the user can listen. */
+        /** @description WebSocket address for live events. */
         LiveAddress: {
-            /** @description For this user alone; a token is in it. */
+            /** @description Contains a token and is valid for this user only. */
             url: string;
-            /** @description `websocket`. */
+            /** @description Always `websocket`. */
             protocol: string;
             /** Format: date-time */
             expiresAt: string;
         };
-        /** @description The user as others see them. */
+        /** @description The caller, as other users see them. */
         Me: {
             id: string;
         };
@@ -1262,7 +1262,7 @@ export interface components {
             id: string;
             title: string;
         };
-        /** @description A play that was told by heartbeats, by its fingerprint, and the seconds that count of it. `at`: its beginning. */
+        /** @description A play reported by heartbeats, as `#` and its fingerprint. `seconds`: counted so far; `at`: its start. */
         PlayedVideo: {
             videoIds: string[];
             /** Format: date-time */
@@ -1274,7 +1274,7 @@ export interface components {
         ReactionState: {
             emoji: string;
         };
-        /** @description One of six emoji. */
+        /** @description A reaction: one of six emoji. */
         ReactionToStory: {
             /** @description One of 👍 ❤️ 😂 😮 😢 🔥, with or without a variation selector. */
             emoji: string;
@@ -1308,7 +1308,7 @@ export interface components {
             code: string;
             message: string;
         };
-        /** @description What an erasure leaves for a while. */
+        /** @description Data that an erasure leaves for a limited time. */
         Remainder: {
             what: string;
             /** Format: date-time */
@@ -1331,14 +1331,14 @@ export interface components {
             bitrate?: number | null;
             codecs?: string | null;
         };
-        /** @description What somebody has against a story. */
+        /** @description A report of a story. */
         ReportOfStory: {
             /** @description Known values: `spam`, `harassment`, `hate`, `violence`, `sexual`, `other`. More may come. */
             reason: string;
             /** @description In the reporter's words. */
             text?: string | null;
         };
-        /** @description What the user left at somebody's story. */
+        /** @description The user's view of and reaction to another person's story. */
         SeenStory: {
             storyId: string;
             /** Format: date-time */
@@ -1442,15 +1442,15 @@ export interface components {
             feedRequestId: string;
             modelVersion: string;
         };
-        /** @description How old what was answered may be. */
+        /** @description Age of the data in a response. */
         StoriesFreshness: {
             /**
              * Format: double
-             * @description Seconds since the last look at what was posted.
+             * @description Seconds since the server last read new stories; null: not known yet.
              */
             ageSeconds: number | null;
         };
-        /** @description What became of a story, as of the last half minute. For its author alone. */
+        /** @description Views and reactions of a story, counted about every 30 seconds. Only the author gets them. */
         StoryCounts: {
             /** Format: int64 */
             views: number;
@@ -1459,33 +1459,33 @@ export interface components {
                 [key: string]: number;
             };
         };
-        /** @description Something that happened to a story of the user. */
+        /** @description A view of or a reaction to one of the user's stories. */
         StoryEvent: {
             id: string;
             /** @description Known values: `story.viewed`, `story.reacted`. More may come. */
             type: string;
             storyId: string;
-            /** @description Of `story.viewed`. */
+            /** @description Only in `story.viewed`. */
             viewerId?: string | null;
             /**
              * Format: date-time
-             * @description Of `story.viewed`.
+             * @description Only in `story.viewed`.
              */
             viewedAt?: string | null;
-            /** @description Of `story.reacted`. */
+            /** @description Only in `story.reacted`. */
             userId?: string | null;
-            /** @description Of `story.reacted`. */
+            /** @description Only in `story.reacted`. */
             emoji?: string | null;
             /** Format: date-time */
             at: string;
         };
-        /** @description What the user was told since. */
+        /** @description Events of the user's stories. */
         StoryEvents: {
-            /** @description In the order in which they were told. */
+            /** @description In the order in which they were added. */
             events: components["schemas"]["StoryEvent"][];
-            /** @description Send it as `after`. */
+            /** @description Send it as `after` in the next call. */
             next: string;
-            /** @description Something before these is gone: the newest hundred of a day are kept. */
+            /** @description true: earlier events are gone; at most the newest 100 of the last 24 hours are kept. */
             missed: boolean;
         };
         /** @description A story. */
@@ -1496,7 +1496,7 @@ export interface components {
             kind: string;
             text: string | null;
             mediaKey: string | null;
-            /** @description Where the media is fetched, for an hour. */
+            /** @description URL of the media, valid for an hour. null: no media, or it cannot be reached. */
             mediaUrl: string | null;
             mediaType: string | null;
             /** Format: int64 */
@@ -1507,12 +1507,12 @@ export interface components {
             durationSeconds: number | null;
             /** @description Known values: `public`, `friends`, `private`. More may come. */
             visibility: string;
-            /** @description For the author alone. */
+            /** @description Only in the author's own view. */
             audienceUserIds?: string[] | null;
             maturityRating: string;
             category: string | null;
             tags: string[];
-            /** @description `live`; for the author also `held`: it waits for an editor. */
+            /** @description `live`. The author also sees `held`: the story waits for an editor. */
             state: string;
             /** Format: date-time */
             createdAt: string;
@@ -1520,21 +1520,21 @@ export interface components {
             expiresAt: string;
             /** @description Whether the viewer has seen it. */
             seen?: boolean;
-            /** @description For the author alone. */
+            /** @description Only in the author's own view. */
             counts?: components["schemas"]["StoryCounts"] | null;
         };
-        /** @description A page of authors who have something to show. */
+        /** @description A page of authors with stories that the viewer can see. */
         StoryRow: {
             authors: components["schemas"]["AuthorStories"][];
-            /** @description null: nothing follows. */
+            /** @description null: this is the last page. */
             nextCursor: string | null;
-            /** @description `newest`: the author of the newest story first. `ranked`: as asked for. `fallback`: newest first instead, for a `reason`. */
+            /** @description `newest`: the author of the newest story first. `ranked`: by the ranking, as requested. `fallback`: newest first although `ranked` was requested; `reason` says why. */
             mode: string;
-            /** @description Why it is not ranked: `ranked_off`, `ranking_late`, `walk_newest_first`, or a reason of a feed's `fallback`. `follows_unavailable`: nothing is shown by an unknown graph. */
+            /** @description Why the row is not ranked: `ranked_off`, `ranking_late`, `walk_newest_first`, or a reason of a feed's `fallback`. `follows_unavailable`: the page is empty, because follows and blocks could not be read. */
             reason: string | null;
             freshness: components["schemas"]["StoriesFreshness"];
         };
-        /** @description An author's last seven days. */
+        /** @description An author's statistics of the last seven days. */
         StoryStats: {
             /** Format: int64 */
             posted: number;
@@ -1542,7 +1542,7 @@ export interface components {
             views: number;
             /** Format: int64 */
             uniqueViewers: number;
-            /** @description More than a few thousand viewers, or a thousand posts. */
+            /** @description true: `uniqueViewers` is an estimate (above 5,000), or only 1,000 stories are counted. */
             approximate: boolean;
             /** @description By emoji. */
             reactions: {
@@ -1553,36 +1553,36 @@ export interface components {
             /** Format: date-time */
             asOf: string;
         };
-        /** @description A story. Text, or media, or both. */
+        /** @description A story to post: text, media, or both. */
         StoryToPost: {
             /** @description Known values: `public`, `friends`, `private`. More may come. */
             visibility: string;
-            /** @description Without characters that hide what is read. */
+            /** @description Without invisible control characters. */
             text?: string | null;
-            /** @description Of a completed upload of the user's own. */
+            /** @description The `mediaKey` of the caller's own completed upload. */
             mediaKey?: string | null;
-            /** @description Only with `friends`: these see it, and nobody else. */
+            /** @description Public ids of the only people who see it. Only with `friends`. */
             audienceUserIds?: string[] | null;
             category?: string | null;
             tags?: string[] | null;
-            /** @description The tenant's strongest when absent. */
+            /** @description When absent, the strongest rating that the tenant shows. */
             maturityRating?: string | null;
         };
-        /** @description Somebody who saw a story. */
+        /** @description A viewer of a story. */
         StoryViewerItem: {
             viewerId: string;
             /** Format: date-time */
             viewedAt: string;
             emoji: string | null;
         };
-        /** @description A page of those who saw a story. */
+        /** @description A page of a story's viewers. */
         StoryViewersPage: {
             /** @description In the order of their ids. */
             items: components["schemas"]["StoryViewerItem"][];
-            /** @description null: nothing follows. */
+            /** @description null: this is the last page. */
             nextCursor: string | null;
         };
-        /** @description What is counted of a tag or a creator. */
+        /** @description A user's counters of one tag or creator. */
         SubjectFigures: {
             /** Format: double */
             views: number;
@@ -1594,11 +1594,11 @@ export interface components {
             approvals: number;
             /**
              * Format: double
-             * @description Views by the time watched: 1 each at the most.
+             * @description Views weighted by the time watched: at most 1 each.
              */
             interest: number;
         };
-        /** @description What is counted of a category. */
+        /** @description A user's counters of one category, with watch time. */
         SubjectFiguresWithTime: {
             /** Format: double */
             views: number;
@@ -1610,29 +1610,29 @@ export interface components {
             approvals: number;
             /**
              * Format: double
-             * @description Views by the time watched: 1 each at the most.
+             * @description Views weighted by the time watched: at most 1 each.
              */
             interest: number;
             /** Format: double */
             watchTimeMs: number;
         };
-        /** @description What somebody wants to upload. */
+        /** @description The file that the client wants to upload. */
         UploadForm: {
-            /** @description What it is for: `story`. */
+            /** @description Always `story`. */
             purpose: string;
             /** @description Known values: `image/jpeg`, `image/png`, `image/webp`, `video/mp4`, `video/webm`. More may come. */
             contentType: string;
-            /** @description Its length; what comes may be shorter. */
+            /** @description Largest length of the file; the file can be shorter. */
             bytes: number;
         };
-        /** @description How to store the file: this method, this address, these headers, the file as the body. */
+        /** @description How to store the file: send it as the body of a request with this method, URL and headers. */
         UploadTicket: {
             uploadId: string;
-            /** @description `PUT`. */
+            /** @description Always `PUT`. */
             method: string;
-            /** @description For this one file, until `expiresAt`. It stores once and replaces nothing. */
+            /** @description Stores this one file once, until `expiresAt`; it replaces nothing. */
             url: string;
-            /** @description To be sent as they are. */
+            /** @description Send them unchanged. */
             headers: {
                 [key: string]: string;
             };
@@ -1643,7 +1643,7 @@ export interface components {
         UserExport: {
             tenantId: string;
             storedAs: string;
-            /** @description null: erased, or nothing folded yet. */
+            /** @description null: erased, or no event was processed yet. */
             signals: components["schemas"]["ExportedSignals"] | null;
             /** @description Saved, liked, continue and following. */
             lists: {
@@ -1653,7 +1653,7 @@ export interface components {
             erasedAt: string | null;
             foldedBatches: string[];
             importedHistory: components["schemas"]["ImportedHistory"][];
-            /** @description null: nothing of people and stories. */
+            /** @description null: nothing is stored about people and stories. */
             person: components["schemas"]["ExportedPerson"] | null;
             archive: string;
         };
@@ -4034,7 +4034,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description How it stands now. */
+            /** @description The state of the follow. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -4187,7 +4187,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description How it stands now. */
+            /** @description The state of the follow. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -4340,7 +4340,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Done; asking twice is harmless. */
+            /** @description Done. Repeating the call has no further effect. */
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -4460,7 +4460,7 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description How many entries; 20 when absent.
+                 * @description Largest number of entries; 20 when absent.
                  * @example 20
                  */
                 limit?: number;
@@ -4633,7 +4633,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Done; asking twice is harmless. */
+            /** @description Done. Repeating the call has no further effect. */
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -4769,7 +4769,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Done; asking twice is harmless. */
+            /** @description Done. Repeating the call has no further effect. */
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -4905,7 +4905,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Done; asking twice is harmless. */
+            /** @description Done. Repeating the call has no further effect. */
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -5051,7 +5051,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Done; asking twice is harmless. */
+            /** @description Done. Repeating the call has no further effect. */
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -5171,7 +5171,7 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description How many entries; 20 when absent.
+                 * @description Largest number of entries; 20 when absent.
                  * @example 20
                  */
                 limit?: number;
@@ -5327,19 +5327,19 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description How many entries; 20 when absent.
+                 * @description Largest number of entries; 20 when absent.
                  * @example 20
                  */
                 limit?: number;
                 /** @description `nextCursor` of the page before, for what it was made for only. */
                 cursor?: string;
                 /**
-                 * @description `newest`, also when absent: the author of the newest story first. `ranked`: whom the viewer has not seen yet first, by the ranking; `mode` says whether that was possible.
+                 * @description `newest` (the default): the author of the newest story first. `ranked`: authors with unseen stories first, by the ranking; `mode` says whether that was possible.
                  * @example newest
                  */
                 order?: string;
                 /**
-                 * @description The viewer's age band, such as 13-17 or 65+; it can only lower the tenant's policy. One that cannot be read counts as every age.
+                 * @description The viewer's age band, such as 13-17 or 65+. It can only lower the tenant's policy. An unreadable band counts as every age.
                  * @example 13-17
                  */
                 ageBand?: string;
@@ -5532,7 +5532,7 @@ export interface operations {
                 "X-User": string;
                 /** @description A JWT of the tenant's backend that proves X-User. A server's key of scope `cms` may leave it out: X-User then names a brand of the tenant's, by 64 hex digits of its choice, which is never a person. */
                 "X-User-Token"?: string;
-                /** @description Yours, one a story: sent again with the same body it answers the same story. */
+                /** @description A key that the client makes up for each story. The same key and body, sent again within a day, return the same story. */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -5544,7 +5544,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The story that this Idempotency-Key has made before. */
+            /** @description The story that this Idempotency-Key created before. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -5772,7 +5772,7 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description The viewer's age band, such as 13-17 or 65+; it can only lower the tenant's policy. One that cannot be read counts as every age.
+                 * @description The viewer's age band, such as 13-17 or 65+. It can only lower the tenant's policy. An unreadable band counts as every age.
                  * @example 13-17
                  */
                 ageBand?: string;
@@ -5957,7 +5957,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Gone. */
+            /** @description Deleted. */
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -6080,21 +6080,21 @@ export interface operations {
         parameters: {
             query: {
                 /**
-                 * @description Words; each finds every word that begins with it, without case and accents, and all must be there.
+                 * @description Words to find, ignoring case and accents. Each matches words that begin with it; a story must match them all.
                  * @example lake
                  */
                 q: string;
-                /** @description Where: `stories`, also when absent. */
+                /** @description What to search: `stories`, which is the default. */
                 in?: string;
                 /**
-                 * @description How many entries; 20 when absent.
+                 * @description Largest number of entries; 20 when absent.
                  * @example 20
                  */
                 limit?: number;
                 /** @description `nextCursor` of the page before, for what it was made for only. */
                 cursor?: string;
                 /**
-                 * @description The viewer's age band, such as 13-17 or 65+; it can only lower the tenant's policy. One that cannot be read counts as every age.
+                 * @description The viewer's age band, such as 13-17 or 65+. It can only lower the tenant's policy. An unreadable band counts as every age.
                  * @example 13-17
                  */
                 ageBand?: string;
@@ -6275,7 +6275,7 @@ export interface operations {
                 "X-User": string;
                 /** @description A JWT of the tenant's backend that proves X-User. */
                 "X-User-Token": string;
-                /** @description `off`: nothing of this changes what the caller's own row is ranked by. */
+                /** @description `off`: this call does not change how the caller's own row is ranked. */
                 "X-Personalization"?: string;
             };
             path: {
@@ -6286,7 +6286,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Done; asking twice is harmless. */
+            /** @description Done. Repeating the call has no further effect. */
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -6417,7 +6417,7 @@ export interface operations {
                 "X-User": string;
                 /** @description A JWT of the tenant's backend that proves X-User. */
                 "X-User-Token": string;
-                /** @description `off`: nothing of this changes what the caller's own row is ranked by. */
+                /** @description `off`: this call does not change how the caller's own row is ranked. */
                 "X-Personalization"?: string;
             };
             path: {
@@ -6428,7 +6428,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Done; asking twice is harmless. */
+            /** @description Done. Repeating the call has no further effect. */
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -6559,7 +6559,7 @@ export interface operations {
                 "X-User": string;
                 /** @description A JWT of the tenant's backend that proves X-User. */
                 "X-User-Token": string;
-                /** @description `off`: nothing of this changes what the caller's own row is ranked by. */
+                /** @description `off`: this call does not change how the caller's own row is ranked. */
                 "X-Personalization"?: string;
             };
             path: {
@@ -6749,7 +6749,7 @@ export interface operations {
                 "X-User": string;
                 /** @description A JWT of the tenant's backend that proves X-User. */
                 "X-User-Token": string;
-                /** @description `off`: nothing of this changes what the caller's own row is ranked by. */
+                /** @description `off`: this call does not change how the caller's own row is ranked. */
                 "X-Personalization"?: string;
             };
             path: {
@@ -6760,7 +6760,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Done; asking twice is harmless. */
+            /** @description Done. Repeating the call has no further effect. */
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -6891,7 +6891,7 @@ export interface operations {
                 "X-User": string;
                 /** @description A JWT of the tenant's backend that proves X-User. */
                 "X-User-Token": string;
-                /** @description `off`: nothing of this changes what the caller's own row is ranked by. */
+                /** @description `off`: this call does not change how the caller's own row is ranked. */
                 "X-Personalization"?: string;
             };
             path: {
@@ -7074,7 +7074,7 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description How many entries; 20 when absent.
+                 * @description Largest number of entries; 20 when absent.
                  * @example 20
                  */
                 limit?: number;
@@ -7396,7 +7396,7 @@ export interface operations {
     getStoryEvents: {
         parameters: {
             query?: {
-                /** @description `next` of the answer before; all that is kept when absent. */
+                /** @description `next` of the last response. When absent, all stored events are returned. */
                 after?: string;
             };
             header: {
@@ -7413,7 +7413,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description In the order in which they were told. */
+            /** @description Events in the order in which they were added. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -7572,7 +7572,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Taken; asking twice is harmless. */
+            /** @description Accepted. Repeating the call has no further effect. */
             202: {
                 headers: {
                     [name: string]: unknown;
@@ -7745,7 +7745,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Where, and until when. */
+            /** @description The address. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -7891,7 +7891,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Store the file with this. */
+            /** @description The ticket. */
             201: {
                 headers: {
                     [name: string]: unknown;
@@ -8083,7 +8083,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description It can be shown. */
+            /** @description The file can be shown. */
             200: {
                 headers: {
                     [name: string]: unknown;
