@@ -1,4 +1,4 @@
-"""Builds the CMS endpoints from the parts they need."""
+"""Builds the CMS endpoint classes from their dependencies."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ CMS_APIS: tuple[type, ...] = (
 
 @dataclass(frozen=True, slots=True)
 class CmsParts:
-    """What the CMS endpoints are built from."""
+    """Dependencies of the CMS endpoints."""
 
     edge: Edge
     documents: DocumentStore
@@ -94,7 +94,7 @@ async def _nothing(tenant_id: str) -> None:
 
 
 def cms_apis(parts: CmsParts) -> Mapping[type, Any]:
-    """The object behind each class of CMS endpoints."""
+    """Build an instance of each class in `CMS_APIS`."""
     edge, catalogs, identity = parts.edge, parts.feed.catalogs, parts.identity
 
     async def refresh_tenants(tenant_id: str) -> None:
@@ -103,7 +103,7 @@ def cms_apis(parts: CmsParts) -> Mapping[type, Any]:
     tenants = DocumentFlow(parts.documents, TENANTS, refresh_tenants)
     indexes = VideoIndexes(parts.documents, catalogs, parts.live.elapsed)
     videos = DocumentFlow(parts.documents, VIDEOS, catalogs.refresh_if_loaded)
-    stories = DocumentFlow(parts.documents, STORIES, _nothing)  # settled by who decides
+    stories = DocumentFlow(parts.documents, STORIES, _nothing)  # the endpoints of decisions apply their changes
     return {
         VideosApi: VideosApi(edge, videos, catalogs, indexes),
         PlaybackApi: PlaybackApi(edge, videos, catalogs),

@@ -1,4 +1,4 @@
-"""CMS endpoints of the audit: who changed what, when and why, for 90 days; and reverting a change."""
+"""CMS endpoints of the audit: list changes of the last 90 days (who, what, when, why), and revert a change."""
 
 from __future__ import annotations
 
@@ -45,29 +45,29 @@ REVERTIBLE: dict[str, tuple[type[Form], Callable[[Json], dict[str, Any]]]] = {
     "configuration": (ConfigurationForm, editable),
     **{kind.name: (kind.form, kind.editable) for kind in (RULE, PLAYLIST, FEED, VIDEO)},
 }
-"""Kinds whose changes can be taken back: the form that the outcome must pass, and what of a document it checks."""
+"""Kinds whose changes can be reverted → the form that validates the result, and the document's fields to validate."""
 _NOT_SHOWN = (*STAMPS, "createdAt", "id", "kind", "ruleId", "playlistId", "feedId", "experimentId", "salt")
 
 
 class AuditedField(View):
-    """A field that a change gave another value."""
+    """A field that a change modified."""
 
     field: str
-    before: Annotated[Any, Field(alias="from", description="The value before, null for none.")]
-    after: Annotated[Any, Field(alias="to", description="The value after, null for none.")]
+    before: Annotated[Any, Field(alias="from", description="The value before the change; null: none.")]
+    after: Annotated[Any, Field(alias="to", description="The value after the change; null: none.")]
 
 
 class AuditEntry(View):
     """One change."""
 
-    id: Annotated[str, Field(description="For taking the change back.")]
+    id: Annotated[str, Field(description="Id of the entry; `POST audit/{id}/revert` reverts the change.")]
     at: Time
-    who: Annotated[str, Field(description="The name of a key.")]
+    who: Annotated[str, Field(description="The name of the key that made the change.")]
     why: str | None
     action: Annotated[str, Field(description="Such as create, update, publish.")]
-    resource: Annotated[str, Field(description="The kind of thing, such as video or rule.")]
-    name: Annotated[str, Field(description="The thing's id, or how many there were.")]
-    count: Annotated[Count | None, Field(description="Rows of an import; null of a single change.")]
+    resource: Annotated[str, Field(description="The kind of resource, such as video or rule.")]
+    name: Annotated[str, Field(description="The resource's id or name. For an import, the number of videos.")]
+    count: Annotated[Count | None, Field(description="Videos that an import wrote; null for a single change.")]
     changes: list[AuditedField]
     revertible: bool
 
@@ -82,14 +82,14 @@ class Audit(View):
 class Reverted(View):
     """The change that was reverted."""
 
-    reverted: Annotated[str, Field(description="The entry.")]
+    reverted: Annotated[str, Field(description="The id of the reverted entry.")]
     resource: str
     name: str
-    notes: Annotated[list[FaultView], Field(description="What was not put back, and why.")]
+    notes: Annotated[list[FaultView], Field(description="Fields that were not restored, and why.")]
 
 
 class AuditApi:
-    """Audit entries, which lie in the container of what they are about."""
+    """Lists and reverts changes. Audit entries are stored in the container of the changed document."""
 
     def __init__(self, edge: Edge, tenants: DocumentFlow, videos: DocumentFlow, stories: DocumentFlow) -> None:
         self.edge = edge
@@ -99,14 +99,19 @@ class AuditApi:
     @cms_endpoint(
         "GET",
         "audit",
-        "Who changed what, when and why",
+        "List changes: who, what, when, why",
         {200: Audit},
-        parameters=(LIMIT, CURSOR, query("resource", "Only this kind."), query("name", "Only this one.")),
+        parameters=(
+            LIMIT,
+            CURSOR,
+            query("resource", "Only changes of this kind of resource."),
+            query("name", "Only changes of the resource of this id or name."),
+        ),
         platform=True,
         problems=PAGE_PROBLEMS,
     )
     async def list_changes(self, call: CmsRequest) -> func.HttpResponse:
-        """A page of entries, the newest first; `resource` and `name` narrow it down."""
+        """Return a page of entries, the newest first. `resource` and `name` filter within each page."""
         limit, after = call.page()
         if after is not None and not _is_entry_id(after):
             raise bad_request("invalid_cursor", "The cursor is not valid. Start again without it.")
@@ -133,7 +138,7 @@ class AuditApi:
     @cms_endpoint(
         "POST",
         "audit/{id}/revert",
-        "Take a change back",
+        "Revert a change",
         {200: Reverted},
         body=ANY_OBJECT,
         example={"force": False},
@@ -151,10 +156,10 @@ class AuditApi:
         ),
     )
     async def revert_change(self, call: CmsRequest) -> func.HttpResponse:
-        """Put back the fields that one change changed, unless the document has changed again since.
+        """Restore the fields that a change modified, unless the document has changed again since.
 
-        With `force` in the body also then; what later changes made of other fields stays. A revert lifts no takedown
-        and puts no video on air. `If-Match` names the document as it is now.
+        With `force` in the body it restores them even then; later changes of other fields stay. A revert never lifts a
+        takedown and never activates a video. `If-Match` names the current version of the document.
         """
         body = call.optional_body()
         flow, entry = await self._entry(call)
@@ -187,7 +192,7 @@ class AuditApi:
         )
 
     async def _entry(self, call: CmsRequest) -> tuple[DocumentFlow, Json]:
-        """The entry that the path names, and the flow of what it is about. Raises a 404 `Problem`."""
+        """Return the entry in the path and the flow of its document. Raises a 404 `Problem`."""
         id = AUDIT_PREFIX + call.path("id", AUDIT_ENTRY_ID)
         for flow in self._flows:
             found = await flow.stored(call.tenant_id, id)
@@ -196,9 +201,9 @@ class AuditApi:
         raise not_found("audit entry")
 
     async def _keeping_model(self, call: CmsRequest, configuration: Json | None) -> list[Operation]:
-        """Makes a write fail when the model version that a configuration names is deleted meanwhile.
+        """Return an operation that makes the write fail if the configuration's model version is deleted meanwhile.
 
-        Raises a 409 `Problem` when it is gone already.
+        Raises a 409 `Problem` if it is deleted already.
         """
         version = (configuration or {}).get("modelVersion")
         if version is None:
@@ -222,10 +227,10 @@ def _is_revertible(entry: Json) -> bool:
 
 
 def _restored(entry: Json, current: Json | None, call: CmsRequest) -> tuple[Json | None, tuple[Fault, ...]]:
-    """The document without the change, None when it was created by it, and what to tell of it.
+    """Return the document without the change, and notes about fields that were not restored.
 
-    A created video is taken down instead. Raises a `Problem` when nothing is left to put back, or what comes out is no
-    valid document.
+    The document is None (deleted) if the change created it; a created video is taken down instead. Raises a `Problem`
+    if nothing is left to restore, or the result is not a valid document.
     """
     before, after, is_video = entry["before"], entry["after"], entry["resource"] == "video"
     stamp = {"updatedAt": call.now, "updatedBy": call.author().who}

@@ -1,7 +1,7 @@
-"""Writes a change of a document together with its audit entry in one atomic batch: neither exists alone.
+"""Writes a change of a document and its audit entry in one atomic batch, so neither exists without the other.
 
-An entry lives in the container and partition of what it speaks of, because a batch cannot span two. Its id sorts after
-every video's, newest first, so that loading a catalog can stop before the entries and listing them needs no index.
+An entry is stored in the container and partition of its document, because a batch cannot span two. Its id sorts after
+the ids of all videos, newest first. So loading a catalog stops before the entries, and listing them needs no index.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ from shared.web.problems import Problem
 AUDIT_PREFIX = f"{AFTER_VIDEOS}audit:"
 AUDIT_TTL_SECONDS = 90 * DAY_SECONDS
 TOMBSTONE_TTL_SECONDS = 30 * DAY_SECONDS
-"""How long readers may be away and still learn that something is gone."""
+"""How long a reader can be offline and still learn of a deletion."""
 MAX_KEPT_BYTES = 100_000
-"""A body larger than this is not copied into its entry, which then cannot be taken back by it."""
+"""A larger body is not copied into its entry, so that change cannot be reverted."""
 _NEWEST = 10**14 - 1
 
 
 @dataclass(frozen=True, slots=True)
 class Author:
-    """Who changes something, when (seconds since the epoch), and why, if they say."""
+    """The author of a change: name of the key, time in seconds since the epoch, and the reason if one was given."""
 
     who: str
     at: float
@@ -47,10 +47,10 @@ class Author:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One change of one document: `before` is what is stored (a tombstone counts as nothing), `after` what shall be.
+    """One change of one document.
 
-    `kind` and `name` say in the audit what it was about; `action` what was done. `after` None takes the document
-    away.
+    `before`: the stored document, a tombstone included; `after`: the new body, None to delete. `kind`, `name` and
+    `action` describe the change in the audit.
     """
 
     container: Container
@@ -63,20 +63,20 @@ class Change:
 
 
 class Overtaken(Problem):
-    """Somebody else wrote first: who decides again, on what is stored now, may succeed."""
+    """Write conflict. Deciding again on the document as stored now can succeed."""
 
 
 def without_tombstone(document: Document | None) -> Document | None:
-    """A stored document, None for a tombstone."""
+    """Return a stored document, or None if it is a tombstone."""
     return None if document is None or document.body.get("deleted") else document
 
 
 async def apply_change(
     documents: DocumentStore, change: Change, author: Author, also: Sequence[Operation] = ()
 ) -> str | None:
-    """Write the change, its audit entry and what belongs to it, all or nothing. The new etag, None when taken away.
+    """Write a change, its audit entry and the operations `also` in one batch; return the new ETag, None if deleted.
 
-    Raises a `Problem`: 412 when somebody else was first, 409 when the name is taken.
+    Raises a `Problem`: 412 on a write conflict, 409 if the id is taken.
     """
     before = change.before
     body = change.after if change.after is not None else _tombstone(before)
@@ -90,24 +90,24 @@ async def apply_change(
 
 
 def etag_mismatch() -> Problem:
-    """412: what the change is based on is no longer what is stored."""
+    """Build a 412: the stored document is no longer the version that the change is based on."""
     return Problem(
         412, "stale_etag", "Somebody else saved a change first. Read the newest version, then repeat your change."
     )
 
 
 def already_exists(kind: str) -> Problem:
-    """409: the id is taken."""
+    """Build a 409: the id is taken."""
     return Problem(409, "already_exists", f"A {kind} with this id already exists. Choose another id.")
 
 
 def not_found(kind: str) -> Problem:
-    """404."""
+    """Build a 404 for a missing document of a kind."""
     return Problem(404, "not_found", f"There is no {kind} with this id.")
 
 
 def audit_entry(change: Change, author: Author, count: int | None = None) -> Json:
-    """Who did what to which, when and why, with the document before and after. `count`: rows of a bulk change."""
+    """Build an audit entry: who, what, when and why, with the document before and after. `count`: rows of an import."""
     moment = _NEWEST - int(author.at * 1000)
     before = without_tombstone(change.before)
     shown_before, shown_after = kept_body(before.body if before else None), kept_body(change.after)
@@ -130,7 +130,7 @@ def audit_entry(change: Change, author: Author, count: int | None = None) -> Jso
 
 
 def kept_body(body: Json | None) -> Json | None:
-    """A body as an entry keeps it: without secrets' hashes and the partition, and only while it is small."""
+    """Return the body that an entry stores: without key hashes and partition; None above `MAX_KEPT_BYTES`."""
     if body is None:
         return None
     kept = {name: value for name, value in body.items() if name not in ("hash", "tenantId", "ttl")}
@@ -144,7 +144,7 @@ def _tombstone(before: Document | None) -> Json:
 
 
 _NAMES = ("ruleId", "playlistId", "feedId", "version", "experimentId", "keyId", "jobId")
-"""Fields by which readers know a document, and which its tombstone therefore keeps."""
+"""Fields that identify a document to readers; its tombstone keeps them."""
 
 
 def _problem(refusal: WriteRejected, change: Change) -> Problem:

@@ -1,7 +1,7 @@
-"""The one flow of CMS documents: read → If-Match → check → write with audit → refresh → answer with ETag.
+"""Shared flow of CMS documents: read → If-Match → check → write with audit → refresh → respond with ETag.
 
-`DocumentFlow` does it for one container; `NamedDocuments` for a kind of document with an id of its own;
-`Drafts` for what is prepared and then published.
+`DocumentFlow` implements it for one container, `NamedDocuments` for a kind of document whose id callers choose,
+`Drafts` for documents that are prepared and then published.
 """
 
 from __future__ import annotations
@@ -59,9 +59,9 @@ F = TypeVar("F", bound=Form)
 
 
 class DocumentFlow:
-    """Reads and writes the CMS documents of one container. A tombstone counts as no document.
+    """Reads and writes the CMS documents of one container. A tombstone counts as a missing document.
 
-    `refresh(tenant_id)` lets this instance see a change at once; the others see it at their next pull.
+    `refresh(tenant_id)` makes a change visible on this instance at once. Other instances see it at their next pull.
     """
 
     def __init__(self, documents: DocumentStore, container: Container, refresh: Refresh) -> None:
@@ -70,22 +70,22 @@ class DocumentFlow:
         self._refresh = refresh
 
     async def stored(self, tenant_id: str, id: str) -> Document | None:
-        """A document as stored now, tombstones included: what a write must be based on."""
+        """Read a document from the store, tombstones included; a write must be based on it."""
         return await self.store.read(self.container, tenant_id, id, latest=True)
 
     async def read(self, tenant_id: str, id: str) -> Document | None:
-        """A document as stored now."""
+        """Read a document from the store; None if it is missing or a tombstone."""
         return without_tombstone(await self.stored(tenant_id, id))
 
     async def require(self, tenant_id: str, id: str, kind: str) -> Document:
-        """The same; raises a 404 `Problem` when there is none. `kind` names it in the message."""
+        """Read a document. Raises a 404 `Problem` if it is missing; `kind` names it in the message."""
         found = await self.read(tenant_id, id)
         if found is None:
             raise not_found(kind)
         return found
 
     async def list(self, tenant_id: str, prefix: str) -> list[Document]:
-        """Every document whose id begins so."""
+        """Read every document whose id begins with `prefix`."""
         found = await query_all(self.store, self.container, tenant_id, prefix)
         return [each for each in found if without_tombstone(each)]
 
@@ -101,12 +101,12 @@ class DocumentFlow:
         also: Sequence[Operation] = (),
         check: Check | None = None,
     ) -> Document:
-        """Write a change with its audit entry, and refresh. `after` None deletes. Returns the document as it is now.
+        """Write a change with its audit entry, then refresh; return the new document. `after` None deletes.
 
-        The limits of `cms/guard.py` hold, and what `check` finds when it looks at what is stored, also when others
-        write at the same time. It raises a `Problem` to refuse the change.
+        `check` reads the store and raises a `Problem` to refuse the change. The guard (`cms/guard.py`) makes `check`
+        and the limits hold when others write at the same time.
 
-        Raises a `Problem`: 412 when somebody else was first, 409 when the name is taken or there are too many.
+        Raises a `Problem`: 412 on a write conflict, 409 if the id is taken or a limit is reached.
         """
         change = Change(self.container, tenant_id, kind, name, action, before, after)
         if check is None and not self._changes_a_number(change, also):
@@ -118,14 +118,14 @@ class DocumentFlow:
         return Document(tenant_id, str(body.get("id", "")), body, etag or "")
 
     def _changes_a_number(self, change: Change, also: Sequence[Operation]) -> bool:
-        """Whether there is one more or one less of a kind that is limited."""
+        """Return whether the change creates or deletes a document whose kind can be limited."""
         is_there, will_be = without_tombstone(change.before) is not None, change.after is not None
         return self.container is TENANTS and (is_there != will_be or bool(_created(also)))
 
     async def _write_guarded(
         self, change: Change, author: Author, also: Sequence[Operation], check: Check | None
     ) -> str | None:
-        """Write a change with the tenant's guard, which was read before everything that the change depends on."""
+        """Write a change together with the tenant's guard, which is read before everything the change depends on."""
         is_new = without_tombstone(change.before) is None and change.after is not None
         new = [*_created(also), *([str((change.after or {}).get("id"))] if is_new else [])]
 
@@ -152,7 +152,7 @@ class DocumentFlow:
             ) from problem
 
     async def _require_room(self, tenant_id: str, new: Sequence[str]) -> None:
-        """Raise a 409 `Problem` when a tenant cannot have the documents of these ids beside those that it has."""
+        """Raise a 409 `Problem` if the new documents of these ids would exceed a limit of the tenant."""
         for prefix, (most, what) in LIMITS.items():
             more = sum(limited_prefix(id) == prefix for id in new)
             if (
@@ -163,21 +163,21 @@ class DocumentFlow:
 
 
 def _created(operations: Sequence[Operation]) -> list[str]:
-    """The ids of new documents of kinds that are limited."""
+    """Return the ids of new documents whose kind is limited."""
     ids = [str(each.body["id"]) for each in operations if isinstance(each, Create)]
     return [id for id in ids if limited_prefix(id)]
 
 
 def require_match(call: CmsRequest, stored: Document) -> None:
-    """Raise a `Problem` unless `If-Match` names the stored version: 400 when it is missing, 412 when it is stale."""
+    """Raise a `Problem` unless `If-Match` names the stored version: 400 if it is missing, 412 if it is stale."""
     if bare(stored.etag) != call.if_match():
         raise etag_mismatch()
 
 
 def require_match_if_given(call: CmsRequest, stored: Document | None) -> None:
-    """Raise a 412 `Problem` when `If-Match` names another version; without the header anything goes.
+    """Raise a 412 `Problem` if `If-Match` names another version than `stored` (None: missing).
 
-    `stored` is what the tag must name, None where there is nothing.
+    Does nothing without the header.
     """
     given = call.optional_if_match()
     if given is not None and (stored is None or given != bare(stored.etag)):
@@ -185,17 +185,17 @@ def require_match_if_given(call: CmsRequest, stored: Document | None) -> None:
 
 
 def with_etag(view: BaseModel, document: Document, status: int = 200) -> func.HttpResponse:
-    """A view of a stored document with its ETag."""
+    """Build a JSON response with the document's ETag."""
     return json_response(view, status, headers={"ETag": quoted(document.etag)})
 
 
 def no_content() -> func.HttpResponse:
-    """204."""
+    """Build a 204 response."""
     return HttpResponse(status_code=204, headers={**BASE_HEADERS, "Cache-Control": "no-store"})
 
 
 def reason_of(payload: Mapping[str, Any]) -> str | None:
-    """The `reason` of a body. Raises a 400 `Problem` when it is not text."""
+    """Return the `reason` of a body. Raises a 400 `Problem` if it is not text."""
     given = payload.get("reason")
     if given is None or isinstance(given, str):
         return given
@@ -203,20 +203,20 @@ def reason_of(payload: Mapping[str, Any]) -> str | None:
 
 
 def take_reason(payload: dict[str, Any]) -> str | None:
-    """The same, taken out of the body: what is left is the document."""
+    """Remove and return the `reason` of a body, so only the document's fields remain."""
     reason = reason_of(payload)
     payload.pop("reason", None)
     return reason
 
 
 def reason_if_text(payload: Mapping[str, Any]) -> str | None:
-    """The `reason` of a body; anything but text is ignored."""
+    """Return the `reason` of a body if it is text, else None."""
     given = payload.get("reason")
     return given if isinstance(given, str) else None
 
 
 def require_own_id(payload: Mapping[str, Any], id: str) -> None:
-    """Raise a 422 `Problem` when a body holds another id than the path: it is another document's."""
+    """Raise a 422 `Problem` if the body's `id` differs from the id in the path."""
     if payload.get("id") not in (None, id):
         raise refused([Fault("id", "another_id", "id must equal the id in the URL: an id cannot change.")])
 
@@ -226,10 +226,10 @@ def require_own_id(payload: Mapping[str, Any], id: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Kind(Generic[F]):
-    """A kind of named document: its forms, and how it is stored.
+    """A kind of named document: its forms and its stored shape.
 
-    `to_document(id, form, now, who, before)` makes what is stored, `before` being the stored body or None;
-    `editable(body)` what an editor may send back.
+    `to_document(id, form, now, who, before)` builds the stored body; `before` is the stored one, or None.
+    `editable(body)` returns the fields that an editor can send back.
     """
 
     name: str
@@ -245,7 +245,7 @@ class Kind(Generic[F]):
 
 
 class NamedDocuments(Generic[F]):
-    """Create, read, replace, change and delete the documents of one kind."""
+    """Creates, reads, replaces, changes and deletes the documents of one kind."""
 
     def __init__(self, flow: DocumentFlow, kind: Kind[F]) -> None:
         self.flow = flow
@@ -255,7 +255,7 @@ class NamedDocuments(Generic[F]):
         return await self.flow.list(call.tenant_id, self.kind.prefix)
 
     async def get(self, call: CmsRequest) -> Document:
-        """The document that the path names. Raises a 404 `Problem`."""
+        """Read the document in the path. Raises a 404 `Problem`."""
         id = call.path("id", self.kind.id_format)
         stored = await self.flow.require(call.tenant_id, self.kind.document_id(id), self.kind.name)
         if stored.body.get("kind", self.kind.name) != self.kind.name:
@@ -263,7 +263,7 @@ class NamedDocuments(Generic[F]):
         return stored
 
     async def create(self, call: CmsRequest) -> Document:
-        """Create what the body says. Raises a `Problem`, 409 when the id is taken or there are too many."""
+        """Create a document from the body. Raises a `Problem`, 409 if the id is taken or a limit is reached."""
         payload, kind = call.body(), self.kind
         why = take_reason(payload)
         form = checked(kind.new_form, payload)
@@ -278,11 +278,11 @@ class NamedDocuments(Generic[F]):
         return await self._update(call, partial=False)
 
     async def change(self, call: CmsRequest) -> Document:
-        """Change the fields that the body names (RFC 7396). Raises a `Problem`."""
+        """Change the fields in the body (RFC 7396). Raises a `Problem`."""
         return await self._update(call, partial=True)
 
     async def delete(self, call: CmsRequest, stored: Document) -> None:
-        """Delete a document that was read; `require_match` must have been checked. Raises a `Problem`."""
+        """Delete a document. The caller has read it and called `require_match`. Raises a `Problem`."""
         id = call.path("id", self.kind.id_format)
         await self.flow.write(call.tenant_id, self.kind.name, id, "delete", stored, None, call.author())
 
@@ -310,9 +310,9 @@ class NamedDocuments(Generic[F]):
 
 
 class Drafts:
-    """A document that is prepared beside the live one, and published unless the live one has changed meanwhile.
+    """Drafts: documents prepared next to the live ones, and published unless the live one has changed meanwhile.
 
-    `kind` names the live document; its draft has the id `draft:` and the live one's.
+    `kind` names the live document in messages. A draft's id is `draft:` followed by the live document's id.
     """
 
     def __init__(self, flow: DocumentFlow, kind: str) -> None:
@@ -323,7 +323,7 @@ class Drafts:
         return await self._flow.read(tenant_id, _draft_id(live_id))
 
     async def require(self, tenant_id: str, live_id: str) -> Document:
-        """Raises a 404 `Problem` when there is none."""
+        """Read a draft. Raises a 404 `Problem` if there is none."""
         return await self._flow.require(tenant_id, _draft_id(live_id), "draft")
 
     async def list(self, tenant_id: str, live_prefix: str) -> list[Document]:
@@ -332,7 +332,7 @@ class Drafts:
     async def save(
         self, call: CmsRequest, live_id: str, name: str, kept: Document | None, live: Document | None, content: Json
     ) -> Document:
-        """Save a draft over the one `kept`, begun from the document `live`. The caller has checked `If-Match`."""
+        """Save a draft of the document `live`, replacing the draft `kept`. The caller has checked `If-Match`."""
         body = {
             "id": _draft_id(live_id),
             "kind": "draft",
@@ -344,9 +344,9 @@ class Drafts:
         )
 
     def require_match(self, call: CmsRequest, kept: Document | None) -> None:
-        """Raise a `Problem` unless `If-Match` names the draft as it is: 400 when it is missing, 412 when it is stale.
+        """Raise a `Problem` unless `If-Match` names the stored draft: 400 if it is missing, 412 if it is stale.
 
-        Where there is no draft, none can be named.
+        If there is no draft, any `If-Match` is stale.
         """
         if kept is None:
             require_match_if_given(call, None)
@@ -354,7 +354,7 @@ class Drafts:
             require_match(call, kept)
 
     async def drop(self, call: CmsRequest, kept: Document, name: str) -> None:
-        """Delete a draft; the history keeps what it was. Raises a 412 `Problem` when somebody saved it meanwhile."""
+        """Delete a draft; the audit keeps its content. Raises a 412 `Problem` if it was saved meanwhile."""
         change = Change(self._flow.container, call.tenant_id, f"{self._kind} draft", name, "drop_draft", kept, None)
         operations: list[Operation] = [Delete(kept.id, kept.etag), Create(audit_entry(change, call.author()))]
         try:
@@ -363,11 +363,11 @@ class Drafts:
             raise etag_mismatch() from refusal
 
     def is_outdated(self, kept: Document, live: Document | None) -> bool:
-        """Whether the live document has changed since the draft was begun."""
+        """Return whether the live document has changed since the draft was saved."""
         return kept.body.get("basedOn") != (bare(live.etag) if live else None)
 
     def require_current(self, kept: Document, live: Document | None) -> None:
-        """Raise a 412 `Problem` when the draft is outdated."""
+        """Raise a 412 `Problem` if the draft is outdated."""
         if self.is_outdated(kept, live):
             raise Problem(
                 412,
@@ -376,7 +376,7 @@ class Drafts:
             )
 
     def dropping(self, kept: Document) -> tuple[Operation, ...]:
-        """What is written with the live document when the draft is published."""
+        """Return the operation that deletes the draft; publishing writes it with the live document."""
         return (Delete(kept.id, kept.etag),)
 
 

@@ -1,4 +1,4 @@
-"""Drafts of named documents: read, save, throw away, publish. `NamedDocuments` has the live ones."""
+"""Drafts of named documents: read, save, delete, publish. `NamedDocuments` handles the live ones."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ F = TypeVar("F", bound=Form)
 
 
 class DraftedDocuments(Generic[F]):
-    """Drafts of the documents of one kind; a draft holds the document under the name of its kind."""
+    """Drafts of one kind of document. A stored draft holds the document in a field named after its kind."""
 
     def __init__(self, flow: DocumentFlow, kind: Kind[F]) -> None:
         self._flow = flow
@@ -28,16 +28,16 @@ class DraftedDocuments(Generic[F]):
         self._drafts = Drafts(flow, kind.name)
 
     async def by_live_id(self, tenant_id: str) -> dict[str, Document]:
-        """Every draft by the id of its live document, which need not exist."""
+        """Read every draft, by the id of its live document, which need not exist."""
         found = await self._drafts.list(tenant_id, self._kind.prefix)
         return {each.id.removeprefix("draft:"): each for each in found}
 
     async def get(self, call: CmsRequest) -> Document:
-        """The draft that the path names. Raises a 404 `Problem`."""
+        """Read the draft in the path. Raises a 404 `Problem`."""
         return await self._drafts.require(call.tenant_id, self._kind.document_id(call.path("id", self._kind.id_format)))
 
     async def save(self, call: CmsRequest) -> Document:
-        """Save the draft, over the one that `If-Match` names; without `If-Match` where there is none."""
+        """Save the draft, replacing the one that `If-Match` names; the first one needs no `If-Match`."""
         kind, id = self._kind, call.path("id", self._kind.id_format)
         live_id = kind.document_id(id)
         kept = await self._drafts.read(call.tenant_id, live_id)

@@ -1,4 +1,4 @@
-"""Declares CMS endpoints: what all of them share beside shared/web/endpoint.py."""
+"""Decorators that declare CMS endpoints: read, create, replace, change, delete, act. Extends shared/web/endpoint.py."""
 
 from __future__ import annotations
 
@@ -18,24 +18,28 @@ OPTIONAL_IF_MATCH_PROBLEMS = ("invalid_if_match", "stale_etag")
 PAGE_PROBLEMS = ("invalid_limit", "invalid_cursor")
 
 _ETAG: Schema = {"type": "string", "pattern": '^(W/)?"[!#-~]{1,100}"$'}
-IF_MATCH = Parameter("If-Match", "header", "The ETag that was read.", _ETAG, required=True)
-OPTIONAL_IF_MATCH = Parameter("If-Match", "header", "The ETag that was read, if it matters.", _ETAG)
-REASON = Parameter("X-Reason", "header", "Why, for the history.", {"type": "string", "pattern": "^[ -~]{0,300}$"})
+IF_MATCH = Parameter("If-Match", "header", "The ETag from the last read.", _ETAG, required=True)
+OPTIONAL_IF_MATCH = Parameter(
+    "If-Match", "header", "The ETag from the last read. If sent, the call fails if the version has changed.", _ETAG
+)
+REASON = Parameter(
+    "X-Reason", "header", "Reason of the change, for the audit.", {"type": "string", "pattern": "^[ -~]{0,300}$"}
+)
 CONFIRM = Parameter(
     "X-Confirm-Maturity",
     "header",
-    "`yes`: viewers are meant to see stronger ratings.",
+    "`yes`: confirms that viewers will see stronger ratings.",
     {"type": "string", "pattern": "^yes$"},
 )
-LIMIT = Parameter("limit", "query", "How many at most.", {"type": "integer", "minimum": 1, "maximum": 200})
-CURSOR = Parameter("cursor", "query", "`nextCursor` of the page before.", {"type": "string"})
+LIMIT = Parameter("limit", "query", "Largest number of entries.", {"type": "integer", "minimum": 1, "maximum": 200})
+CURSOR = Parameter("cursor", "query", "`nextCursor` of the previous page.", {"type": "string"})
 
-_ETAG_HEADER = {"ETag": "Send it in If-Match to change what was read."}
-_MEANING = {200: "Done.", 201: "Created.", 202: "Accepted; it goes on in the background.", 204: "Gone."}
+_ETAG_HEADER = {"ETag": "Send it in If-Match to change this version."}
+_MEANING = {200: "Done.", 201: "Created.", 202: "Accepted; continues in the background.", 204: "Deleted."}
 
 
 def query(name: str, description: str) -> Parameter:
-    """An optional text in the query string."""
+    """Declare an optional text in the query string."""
     return Parameter(name, "query", description, {"type": "string"})
 
 
@@ -60,7 +64,7 @@ def cms_endpoint(
 ) -> Callable[[Handler], Handler]:
     """Declare an endpoint below `/v1/cms/`; its handler gets a `CmsRequest`.
 
-    `responses`: status → model, None without a body. `etag`: the responses carry one. `body` without `example`: {}.
+    `responses`: status → model, or None without a body. `etag`: responses have an ETag. `example` defaults to {}.
     """
     sent = BODY_PROBLEMS if body is not None else ()
     named = ("not_found",) if "{" in path else ()
@@ -121,14 +125,17 @@ def replaces(
     tag: str = STEERING,
     confirm: bool = False,
 ) -> Declare:
-    """Declare an endpoint that replaces the document that `If-Match` names. `confirm`: stronger ratings need a yes."""
+    """Declare an endpoint that replaces the document that `If-Match` names.
+
+    `confirm`: stronger ratings need `X-Confirm-Maturity`.
+    """
     return _writes("PUT", path, summary, model, form, example, problems, tag, confirm)
 
 
 def changes(
     path: str, summary: str, model: Model, example: Any, *problems: str, tag: str = STEERING, confirm: bool = False
 ) -> Declare:
-    """Declare an endpoint that changes the fields that the body names (RFC 7396)."""
+    """Declare an endpoint that changes the fields in the body (RFC 7396)."""
     return _writes("PATCH", path, summary, model, ANY_OBJECT, example, problems, tag, confirm)
 
 
@@ -179,7 +186,7 @@ def acts(
     confirm: bool = False,
     flag: str = "",
 ) -> Declare:
-    """Declare an endpoint that does something to a document; a body can hold a reason."""
+    """Declare an endpoint that runs an action on a document; an optional body can hold a reason."""
     parameters = (if_match, REASON, CONFIRM) if confirm else (if_match, REASON)
     stale = IF_MATCH_PROBLEMS if if_match.required else OPTIONAL_IF_MATCH_PROBLEMS
     return cms_endpoint(

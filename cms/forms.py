@@ -1,7 +1,7 @@
-"""Strict forms for what an editor sends, and plain sentences for what is wrong with it.
+"""Strict request forms, and validation errors (faults) in plain sentences.
 
-`check(form, payload)` gives the form or a list of faults; `checked` raises them as one 422 `Problem`. Faults never
-quote a value, only the field and what it should be.
+`check(form, payload)` returns the form or a list of faults; `checked` raises them as one 422 `Problem`. A fault names
+the field and the expected value; it never quotes the value that was sent.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ from shared.web.problems import Problem
 
 MAX_FAULTS = 50
 _URL = "url"
-"""The name of a link inside a list or a map, read as a link is and not as text."""
+"""Field name of a link inside a list or a map; its value is normalized as a link, not as text."""
 
 
 V = TypeVar("V", bound=type[BaseModel])
 
 
 class Form(BaseModel):
-    """A JSON object with known fields in camelCase; anything else is refused. A field that is null has its default.
+    """A JSON object with known fields in camelCase; unknown fields are refused. An optional null has its default.
 
-    `read_only` names fields that only the service writes: they are ignored where an answer is sent back.
+    `read_only` names fields that only the service writes. They are ignored, so a response can be sent back.
     """
 
     read_only: ClassVar[frozenset[str]] = frozenset()
@@ -74,7 +74,7 @@ class Form(BaseModel):
 
 
 def comes_back_in(*forms: type[Form]) -> Callable[[V], V]:
-    """Mark a view that callers send back in `forms`: its fields that a form does not have are ignored there."""
+    """Mark a view that callers can send back in `forms`; the forms ignore those of its fields that they do not have."""
 
     def mark(view: V) -> V:
         for form in forms:
@@ -89,13 +89,13 @@ def _aliases(model: type[BaseModel]) -> frozenset[str]:
 
 
 def without_nulls(given: object) -> object:
-    """A JSON object without the members that are null; anything else as it is."""
+    """Return a JSON object without its null members; return any other value unchanged."""
     return {name: each for name, each in given.items() if each is not None} if isinstance(given, dict) else given
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing that is wrong. `field` is a path such as `match.tags[2]`, empty for the document as a whole."""
+    """One validation error. `field` is a path such as `match.tags[2]`, empty for the whole document."""
 
     field: str
     code: str
@@ -106,7 +106,7 @@ class Fault:
 
 
 class _TextsOf:
-    """The texts of a stored document, looked for only when one would be refused: what is stored is not."""
+    """The texts of a stored document, which are never refused; searched only when a text would be."""
 
     def __init__(self, stored: object) -> None:
         self._stored = stored
@@ -124,7 +124,7 @@ def _holds(value: object, text: str) -> bool:
 
 
 def _readable(value: object, path: str, faults: list[Fault], known: _TextsOf) -> object:
-    """A JSON value with every text in normal form C and without white space around it; what is wrong to `faults`."""
+    """Return a JSON value with each text stripped and in Unicode normal form C; append problems to `faults`."""
     if isinstance(value, str):
         text = clean(value)
         wrong = what_is_wrong(text) or (None if text or not value.strip() else "has no visible character.")
@@ -147,7 +147,10 @@ F = TypeVar("F", bound=Form)
 
 
 def check(form: type[F], payload: object, stored: Mapping[str, Any] | None = None) -> tuple[F | None, list[Fault]]:
-    """The form, or why not. `stored`: the document that it replaces; what that holds is not refused as unclear."""
+    """Validate a payload; return the form, or None and its faults.
+
+    `stored`: the document that it replaces; values that it holds already are not refused as unclear.
+    """
     if not isinstance(payload, dict):
         return None, [Fault("", "not_an_object", "Send a JSON object.")]
     faults: list[Fault] = []
@@ -167,7 +170,7 @@ def check(form: type[F], payload: object, stored: Mapping[str, Any] | None = Non
 
 
 def checked(form: type[F], payload: object, stored: Mapping[str, Any] | None = None) -> F:
-    """The form. Raises a 422 `Problem` `invalid_document` that names every fault."""
+    """Validate a payload and return the form. Raises a 422 `Problem` `invalid_document` that lists the faults."""
     read, faults = check(form, payload, stored)
     if read is None:
         raise refused(faults)
@@ -175,13 +178,13 @@ def checked(form: type[F], payload: object, stored: Mapping[str, Any] | None = N
 
 
 def refused(faults: list[Fault]) -> Problem:
-    """A 422: the first fault in the detail, all of them beside it."""
+    """Build a 422 `Problem` with the first fault in `detail` and all of them in `errors`."""
     more = f" ({len(faults) - 1} more)" if len(faults) > 1 else ""
     return Problem(422, "invalid_document", faults[0].message + more, errors=[fault.to_json() for fault in faults])
 
 
 def fault(field: str, code: str, message: str) -> PydanticCustomError:
-    """For validators of a whole form: a fault that names its field itself."""
+    """Build a fault for a validator of a whole form, which must name the field itself."""
     return PydanticCustomError(code, "{message}", {"message": message, "field": field})  # type: ignore[arg-type]
 
 
@@ -205,14 +208,14 @@ def _fault(form: type[Form], detail: ErrorDetails) -> Fault:
 def _path(loc: tuple[int | str, ...]) -> str:
     text = ""
     for part in loc:
-        if part == "[key]":  # pydantic's own word for the key of a map, which is named before it
+        if part == "[key]":  # pydantic's marker for the key of a map; the part before it is the key
             continue
         text += f"[{part}]" if isinstance(part, int) else f"{'.' if text else ''}{shown_name(str(part))}"
     return text
 
 
 def shown_name(name: str) -> str:
-    """A name the caller made up, fit to be shown."""
+    """Make a caller's field name safe to show: odd characters become `?`, at most 40 characters."""
     return re.sub(r"[^\w.\-+ ]", "?", name)[:40]
 
 
@@ -274,14 +277,14 @@ _SENTENCES: dict[str, Callable[[Mapping[str, Any]], str]] = {
     ),
     "too_long": lambda c: f"can have at most {c['max_length']} entries.",
 }
-"""What pydantic found → the rest of a sentence that begins with the field."""
+"""pydantic's error type → the rest of a sentence that begins with the field."""
 
 
-# ---- fields with a form of their own
+# ---- types of fields
 
 
 def text_like(form: Format) -> AfterValidator:
-    """Text that has a format."""
+    """Build a validator that requires a format."""
 
     def matches(value: str) -> str:
         if not form.matches(value):
@@ -292,7 +295,7 @@ def text_like(form: Format) -> AfterValidator:
 
 
 def read_as(canonical: Callable[[str], str | None], description: str) -> AfterValidator:
-    """Text in the canonical form of what it means. What means nothing is refused, unless it is stored already."""
+    """Build a validator that converts text to its canonical form. Refuses unknown text unless it is stored already."""
 
     def read(value: str, info: ValidationInfo) -> str:
         found = canonical(value)
@@ -326,7 +329,7 @@ def lower(value: object) -> object:
 
 @lru_cache
 def _links(form: type[Form]) -> frozenset[str]:
-    """The fields that hold links: their bytes mean something, so they have a normal form of their own."""
+    """Return the fields that hold links; links are normalized differently from text."""
     fields = form.model_fields.items()
     return frozenset(
         field.alias or name for name, field in fields if LINK in field.metadata or _names(field.annotation, LINK)
@@ -349,4 +352,4 @@ Name = Annotated[str, Field(min_length=1, max_length=64)]
 """A category or a tag."""
 Distinct = AfterValidator(_distinct)
 NullMeansAbsent = BeforeValidator(without_nulls)
-"""For maps: a member that is null is left out, as its default is to be absent."""
+"""For maps: drops members that are null."""

@@ -1,8 +1,8 @@
-"""The guard of a tenant: lets limits and last-of-its-kind checks hold when several write at the same time.
+"""The guard of a tenant: a document that makes limits and last-of-its-kind checks hold under concurrent writes.
 
-The guard is a document. A write that such a check decides reads the guard, then looks at what is stored, and writes the
-guard back in the same batch: of two that read the same version one is refused, and looks again. Nothing of what is
-stored is repeated in it, so it is right from the first write that makes it, whatever was stored before.
+A write that depends on such a check reads the guard, then reads the documents it checks, and writes the guard back in
+the same batch. Of two writes that read the same version one is refused and tries again. The guard copies no data, so it
+works from its first write on, whatever was stored before.
 """
 
 from __future__ import annotations
@@ -26,15 +26,16 @@ LIMITS: dict[str, tuple[int, str]] = {
     MODEL_PREFIX: (MAX_MODELS, "model versions"),
     EXPERIMENT_PREFIX: (MAX_EXPERIMENTS, "experiments"),
 }
-"""The beginning of the ids of a kind → how many documents of it a tenant can have, and what they are called."""
+"""Id prefix of a kind → how many documents of it a tenant can have, and their name in messages."""
 ATTEMPTS = 30
-"""How often a write is tried while others of the tenant write first; each time one of them is done."""
+"""How often a write is tried on conflicts. Each conflict means that another write succeeded."""
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.005, 0.1
 
 
 def limited_prefix(id: str) -> str | None:
-    """The beginning of an id whose kind is limited; None for any other, and for a version that a night learned: nights
-    tidy up after themselves, and leave editors their room.
+    """Return the id prefix if its kind is limited, else None.
+
+    Model versions of the nightly learning are not limited: it deletes its own old ones, and editors keep their limit.
     """
     if id.startswith(f"{MODEL_PREFIX}{LEARNED_PREFIX}"):
         return None
@@ -43,7 +44,7 @@ def limited_prefix(id: str) -> str | None:
 
 
 def write_guard(guard: Document | None) -> Operation:
-    """Write the guard over the version that was read, None: there was none."""
+    """Build the operation that writes the guard over the version that was read; None: it does not exist yet."""
     if guard is None:
         return Create({"id": GUARD_ID, "kind": GUARD_ID, "writes": 1})
     return Replace({**guard.body, "writes": int(guard.body.get("writes", 0)) + 1}, guard.etag)

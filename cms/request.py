@@ -1,4 +1,4 @@
-"""Reads a CMS request: its body, its `If-Match`, its page, and who is behind a change."""
+"""Parses a CMS request: body, `If-Match`, page, reason and author."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ _HEADER_REASON = re.compile(r"[ -~]{0,300}")
 
 @dataclass(slots=True)
 class CmsRequest(Call):
-    """An authenticated CMS request. Everything it may touch is the partition of `tenant_id`."""
+    """An authenticated CMS request. Handlers access only the partition of `tenant_id`."""
 
     @property
     def tenant_id(self) -> str:
         return self.caller.tenant.id
 
     def author(self, why: str | None = None) -> Author:
-        """Who is behind a change. `why` is the body's `reason`; the header `X-Reason` counts otherwise.
+        """Return the author of a change. `why` is the body's `reason`; without it the header `X-Reason` counts.
 
-        Raises a 400 `Problem` for one that is too long, or for a header that is not plain text.
+        Raises a 400 `Problem` if the reason is too long, or the header is not printable ASCII.
         """
         header = self.request.headers.get("x-reason") or ""
         if not _HEADER_REASON.fullmatch(header):
@@ -47,25 +47,25 @@ class CmsRequest(Call):
         )
 
     def path(self, name: str, form: Format = VIDEO_ID) -> str:
-        """A part of the path. Raises a 404 `Problem` when nothing could have that name."""
+        """Return a part of the path. Raises a 404 `Problem` if it does not have the form of an id."""
         value: str = self.request.route_params.get(name, "")
         if not form.matches(value):
             raise Problem(404, "not_found", "Not found.")
         return value
 
     def body(self) -> dict[str, Any]:
-        """The JSON object sent. Raises a 4xx `Problem`."""
+        """Parse the body as a JSON object. Raises a 4xx `Problem`."""
         read = read_json(self.request, MAX_BODY_BYTES)
         if not isinstance(read, dict):
             raise bad_request("invalid_body", "Send a JSON object.")
         return read
 
     def optional_body(self) -> dict[str, Any]:
-        """The JSON object sent, {} when nothing was."""
+        """Parse the body as a JSON object; {} without a body."""
         return self.body() if self.request.get_body() else {}
 
     def if_match(self) -> str:
-        """The version this change is based on. Raises a 400 `Problem` when `If-Match` is missing or malformed."""
+        """Return the ETag in `If-Match`. Raises a 400 `Problem` if it is missing or malformed."""
         given = self.optional_if_match()
         if given is None:
             raise bad_request(
@@ -84,12 +84,12 @@ class CmsRequest(Call):
         return match[1] or match[2]
 
     def confirmed(self) -> bool:
-        """Whether the caller confirms that viewers will see stronger ratings."""
+        """Return whether the caller confirms that viewers will see stronger ratings."""
         given: str = self.request.headers.get("x-confirm-maturity", "")
         return given.strip().lower() == "yes"
 
     def page(self, default: int = 50) -> tuple[int, str | None]:
-        """`limit` and the id to continue after. Raises a 400 `Problem`."""
+        """Parse `limit` and the id to continue after (None: from the start). Raises a 400 `Problem`."""
         text = self.request.params.get("limit")
         limit = default
         if text is not None:
@@ -101,17 +101,20 @@ class CmsRequest(Call):
 
 
 def quoted(etag: str) -> str:
-    """A store's etag as a header."""
+    """Return a store's ETag in quotes, as in the header."""
     return '"' + etag.strip('"') + '"'
 
 
 def bare(etag: str) -> str:
-    """A store's etag without quotes: what `If-Match` is compared with."""
+    """Return a store's ETag without quotes, to compare with `If-Match`."""
     return etag.strip('"')
 
 
 def cursor_after(id: str | None) -> str | None:
-    """Continues a list after an id. It grants nothing: a list is always of the caller's own tenant."""
+    """Build the cursor that continues a list after an id.
+
+    It need not be encrypted, because lists only return data of the caller's own tenant.
+    """
     if id is None:
         return None
     check = hashlib.blake2b(id.encode(), digest_size=3).digest()

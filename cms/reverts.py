@@ -1,4 +1,4 @@
-"""Reverts a change: restores the fields that it changed, and nothing else. Pure."""
+"""Reverts a change: restores the fields that it modified, and no others. Pure."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ _ABSENT = object()
 
 
 def content(document: Mapping[str, Any]) -> Json:
-    """A document apart from who wrote it, and when."""
+    """Return a document without the fields that say who wrote it and when."""
     return {name: value for name, value in document.items() if name not in STAMPS}
 
 
 def same_content(stored: Json | None, written: Json | None) -> bool:
-    """Whether a document is as a change wrote it, apart from who wrote it and when."""
+    """Return whether a stored document still has the content that a change wrote."""
     if stored is None or written is None:
         return stored is written
     return content(kept_body(stored) or stored) == content(written)
 
 
 def put_back(before: Mapping[str, Any], after: Mapping[str, Any], current: Mapping[str, Any]) -> Json:
-    """`current` with what a change from `before` to `after` changed put back, inside objects member by member."""
+    """Return `current` with the fields that changed from `before` to `after` restored; objects member by member."""
     result = dict(current)
     for name in dict.fromkeys((*before, *after)):
         old, new, now = before.get(name, _ABSENT), after.get(name, _ABSENT), current.get(name)
@@ -52,20 +52,23 @@ def put_back(before: Mapping[str, Any], after: Mapping[str, Any], current: Mappi
 
 
 def reverted(entry: Json, current: Json) -> Json:
-    """A document with the change of an audit entry put back, which was neither its creation nor its deletion."""
+    """Return a document with an audit entry's change reverted. The change was an update, no creation or deletion."""
     before, after = content(entry["before"]), content(entry["after"])
     return {**put_back(before, after, current), **{name: current[name] for name in STAMPS if name in current}}
 
 
 def reverted_video(entry: Json, current: Json, now: float) -> tuple[Json, tuple[Fault, ...]]:
-    """The same for a video, with what to tell about its status: a revert lifts no takedown and activates nothing."""
+    """Do the same for a video; also return notes about its status.
+
+    A revert never lifts a takedown and never activates a video.
+    """
     status, notes = after_reverting(_status_put_back(entry), current)
     fields = {name: value for name, value in reverted(entry, current).items() if name not in STATUS_FIELDS}
     return with_time_to_live(with_status(fields, status), now), notes
 
 
 def puts_only_on_air(entry: Json) -> bool:
-    """Whether the change took a video off the air and did nothing else: what no revert undoes."""
+    """Return whether the change only deactivated or took down a video, which no revert undoes."""
     if entry["resource"] != "video" or not entry["before"] or not entry["after"]:
         return False
     before, after = content(entry["before"]), content(entry["after"])
@@ -74,7 +77,7 @@ def puts_only_on_air(entry: Json) -> bool:
 
 
 def _status_put_back(entry: Json) -> str | None:
-    """The status that the change replaced; None when it changed none."""
+    """Return the status that the change replaced; None if it did not change the status."""
     before, after = entry["before"], entry["after"]
     if status_of(before) != status_of(after):
         return status_of(before)

@@ -1,6 +1,6 @@
-"""Other systems' spellings in what editors send: what is clear is read, what could mean something else is refused.
+"""Accepts other systems' spellings in what editors send: converts clear values, and refuses ambiguous ones.
 
-A value that is stored already is never refused: what a read answered can be sent back.
+A value that is stored already is never refused, so a response can be sent back.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from shared.domain.records import RATINGS
 from shared.domain.times import time_in
 
 LAST_INSTANT = 4_102_444_800.0
-"""2100-01-01: a number after it is a slip of the pen, such as milliseconds for seconds."""
+"""2100-01-01. A later number is a mistake, such as milliseconds instead of seconds."""
 UNCLEAR_INSTANTS = (1_900, 100_000_000)
-"""A number from here to there is no time of the early seventies but a year, a spreadsheet's day or 20261231."""
+"""Numbers in this range are not times of the 1970s but a year, a spreadsheet's day number, or 20261231."""
 MAX_DURATION_SECONDS = 86_400
 LONGEST_WITHOUT_UNIT = 21_600
-"""Six hours: more seconds than that are usually milliseconds, so they need a unit."""
+"""Six hours. A larger number is usually in milliseconds, so it needs a unit."""
 
 _NUMBER = re.compile(r"[0-9]+(?:[.,][0-9]+)?")
 _WITH_UNIT = re.compile(r"([0-9]+(?:[.,][0-9]+)?) ?(ms|s|sec|seconds|min|minutes|h|hours)")
@@ -40,18 +40,18 @@ _PLACEHOLDERS = frozenset(
 
 
 def unclear(code: str, says: str) -> PydanticCustomError:
-    """A fault whose sentence begins with the field: `says` is the rest of it."""
+    """Build a fault. `says` is the rest of a sentence that begins with the field."""
     return PydanticCustomError(code, "{says}", {"says": says})  # type: ignore[arg-type]
 
 
 def _stored(info: ValidationInfo) -> Any:
-    """What is stored in the field now; the context of a validation is the stored document."""
+    """Return the field's stored value. The validation context is the stored document."""
     context = info.context
     return context.get(to_camel(info.field_name)) if isinstance(context, Mapping) and info.field_name else None
 
 
 def is_stored(value: str, info: ValidationInfo) -> bool:
-    """Whether the field, or the list that it is, holds this text already."""
+    """Return whether the stored field equals this text, or is a list that contains it."""
     stored = _stored(info)
     return value == stored or (isinstance(stored, list) and value in stored)
 
@@ -64,7 +64,7 @@ def _instant(value: object, info: ValidationInfo) -> object:
     if isinstance(value, str):
         at = _time_of_text(value.strip())
         known = isinstance(stored, int | float) and iso_time(stored) == iso_time(at)
-        return float(stored) if known else at  # answers leave out fractions of a second
+        return float(stored) if known else at  # responses omit fractions of a second
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise PydanticCustomError("invalid_time", "time")
     return float(value) if value == stored else _time_of_number(float(value))
@@ -101,15 +101,15 @@ def _time_of_number(seconds: float) -> float:
 
 
 Instant = Annotated[float, BeforeValidator(_instant)]
-"""Seconds since the epoch; also read from ISO 8601 text, which means UTC unless it says otherwise."""
+"""Seconds since the epoch; also accepts ISO 8601 text, in UTC unless it has an offset."""
 
 
 # ---- numbers, lengths
 
 Number = Annotated[float, BeforeValidator(number_in)]
-"""A number; also read from digits in text."""
+"""A number; also accepts digits in text."""
 Whole = Annotated[int, BeforeValidator(whole_number)]
-"""A whole number; also read from one such as 3.0."""
+"""A whole number; also accepts one such as 3.0."""
 
 
 def _duration(value: object, info: ValidationInfo) -> object:
@@ -141,7 +141,7 @@ def _duration_of_text(text: str) -> object:
 
 
 Duration = Annotated[float, BeforeValidator(_duration)]
-"""Seconds; also read from text with a unit (`41000 ms`, `12 h`) or from `h:mm:ss`."""
+"""Seconds; also accepts text with a unit (`41000 ms`, `12 h`) or `h:mm:ss`."""
 
 
 # ---- links
@@ -158,14 +158,14 @@ def _link(value: str, info: ValidationInfo) -> str:
 
 
 LINK = AfterValidator(_link)
-"""Text that is an https link, in its canonical form."""
+"""Converts an https link to its canonical form, and refuses other text."""
 
 
 # ---- ratings, names
 
 
 def _rating(value: object) -> object:
-    """A rating as we write it: the MPA writes PG-13 and NC-17."""
+    """Convert the MPA's spelling (PG-13, NC-17) to the service's (PG13, NC17)."""
     if not isinstance(value, str):
         return value
     plain = re.sub(r"[\s_-]", "", value).upper()
@@ -193,4 +193,4 @@ def _is_json(text: str) -> bool:
 
 
 RealName = AfterValidator(_no_placeholder)
-"""Text that is neither another program's word for no value nor a list or object written as text."""
+"""Refuses placeholders of other programs (NULL, NaN, #N/A) and lists or objects written as text."""

@@ -1,4 +1,4 @@
-"""Fields that several CMS responses share."""
+"""Fields shared by several CMS responses."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from pydantic import Field
 from shared.domain.formats import iso_time_or_none
 from shared.web.responses import Time, View
 
-Etag = Annotated[str, Field(description="Send it in If-Match to change this one.")]
-NextCursor = Annotated[str | None, Field(description="null: the list ends here.")]
-KeyName = Annotated[str | None, Field(description="The name of a key.")]
+Etag = Annotated[str, Field(description="Send it in If-Match to change this entry.")]
+NextCursor = Annotated[str | None, Field(description="null: this is the last page.")]
+KeyName = Annotated[str | None, Field(description="The name of the key that was used.")]
 Position = Annotated[int, Field(ge=1)]
 
 
 def one_of(*values: str) -> dict[str, list[str]]:
-    """JSON schema of a text that is one of these."""
+    """Build the JSON schema of a text that is one of these values."""
     return {"enum": list(values)}
 
 
 class Stamped(View):
-    """When a document was last written, and by whom."""
+    """Time and author of a document's last change."""
 
     updated_at: Time | None
     updated_by: KeyName
 
 
 class FaultView(View):
-    """One thing that is wrong with a document. `field` is a path, empty for the document as a whole."""
+    """One problem of a document. `field` is a path, empty for the whole document."""
 
     field: str
     code: str
@@ -37,5 +37,5 @@ class FaultView(View):
 
 
 def stamp(document: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of `Stamped` from a stored document."""
+    """Read the fields of `Stamped` from a stored document."""
     return {"updatedAt": iso_time_or_none(document.get("updatedAt")), "updatedBy": document.get("updatedBy")}

@@ -50,7 +50,7 @@ class ReportOfStory(Sent):
         str,
         Field(json_schema_extra={"enum": ["spam", "harassment", "hate", "violence", "sexual", "other"]}),
     ]
-    text: Annotated[str | None, Field(max_length=300, description="In the reporter's words.")] = None
+    text: Annotated[str | None, Field(max_length=300, description="The reporter's explanation.")] = None
 
 
 class ReactionToStory(Sent):

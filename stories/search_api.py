@@ -23,7 +23,7 @@ from stories.story_views import story_view
 from stories.visibility import StoryViewer, may_see
 
 SLICE = 500
-"""Stories looked at before the event loop gets its turn."""
+"""Stories searched before yielding to the event loop."""
 _Q = Parameter(
     "q",
     "query",

@@ -1,1 +1,1 @@
-"""API keys, public keys for user tokens, tenants."""
+"""API keys, public keys that verify user tokens, and tenants."""

@@ -1,7 +1,7 @@
-"""CMS endpoints of API keys and public keys, all for scope `ops`.
+"""CMS endpoints of API keys and public keys; all require scope `ops`.
 
-A tenant's own `ops` key manages that tenant's keys; only the platform's keys act on more than one tenant. Every
-instance sees a change at its next refresh of the tenants.
+A tenant's own `ops` key manages that tenant's keys; only the platform's keys can manage several tenants. Other
+instances see a change at their next refresh of tenants.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _key_endpoint = partial(cms_endpoint, tag="access", scopes=("ops",), platform=Tr
 
 
 class KeysApi:
-    """API keys of a tenant, or of the platform."""
+    """Lists, issues, renames, rotates and revokes API keys of a tenant or the platform."""
 
     def __init__(self, edge: Edge, flow: DocumentFlow, identity: Identity) -> None:
         self.edge = edge
@@ -56,7 +56,7 @@ class KeysApi:
 
     @_key_endpoint("GET", "keys", "List keys", {200: Keys})
     async def list_keys(self, call: CmsRequest) -> func.HttpResponse:
-        """The tenant's keys, by name."""
+        """Return the tenant's keys, sorted by name."""
         found = [(_record(each), quoted(each.etag)) for each in await self._flow.list(call.tenant_id, KEY_PREFIX)]
         keys = [
             ListedKey.unchecked(**key_fields(record, call.now), etag=etag)
@@ -76,7 +76,7 @@ class KeysApi:
         problems=("invalid_document", "already_active", "already_exists", "too_many", "conflict"),
     )
     async def issue_key(self, call: CmsRequest) -> func.HttpResponse:
-        """Issue a key, which only this response shows."""
+        """Issue a key. Only this response shows it."""
         form = checked(NewKeyForm, call.body())
         if form.expires_at is not None and form.expires_at <= call.now:
             raise refused([Fault("expiresAt", "in_the_past", "expiresAt must be in the future.")])
@@ -125,7 +125,7 @@ class KeysApi:
         problems=("last_key", "invalid_reason", *OPTIONAL_IF_MATCH_PROBLEMS),
     )
     async def revoke_key(self, call: CmsRequest) -> func.HttpResponse:
-        """Revoke a key, also one whose document is damaged."""
+        """Revoke a key, even if its document is damaged."""
         stored = await self._stored(call)
         require_match_if_given(call, stored)
 
@@ -148,7 +148,7 @@ class KeysApi:
         problems=("invalid_document", "already_active", "already_exists", "too_many", *OPTIONAL_IF_MATCH_PROBLEMS),
     )
     async def rotate_key(self, call: CmsRequest) -> func.HttpResponse:
-        """Issue a successor of the same name and scopes; the old key works for `overlapHours` more."""
+        """Issue a successor of the same name and scopes. The old key works for another `overlapHours`."""
         form = checked(RotationForm, call.optional_body())
         stored = await self._stored(call)
         require_match_if_given(call, stored)
@@ -171,16 +171,16 @@ class KeysApi:
         return json_response(rotated, 201)
 
     async def _records(self, call: CmsRequest) -> list[ApiKey]:
-        """The tenant's keys by name, without damaged ones, which authenticate nobody."""
+        """Read the tenant's keys, sorted by name, without damaged ones, which authenticate nobody."""
         found = [_record(each) for each in await self._flow.list(call.tenant_id, KEY_PREFIX)]
         return sorted((each for each in found if each is not None), key=lambda each: (each.name, each.id))
 
     async def _stored(self, call: CmsRequest) -> Document:
-        """The key that the path names. Raises a 404 `Problem`."""
+        """Read the key in the path. Raises a 404 `Problem`."""
         return await self._flow.require(call.tenant_id, f"{KEY_PREFIX}{call.path('id', KEY_ID)}", "key")
 
     async def _require_free_name(self, call: CmsRequest, name: str) -> None:
-        """Raise a 409 `Problem` when an active key has this name."""
+        """Raise a 409 `Problem` if an active key has this name."""
         if _active_keys(await self._records(call), name, call.now):
             what = "There is an active key of that name: rotate it, or choose another name."
             raise Problem(409, "already_active", what)
@@ -193,7 +193,7 @@ class KeysApi:
 
 
 class PublicKeysApi:
-    """Public keys that verify user tokens. A tenant can use several at once, and so replace one by another."""
+    """Lists, adds and removes public keys that verify user tokens. Several can be active, so a key can be replaced."""
 
     def __init__(self, edge: Edge, flow: DocumentFlow) -> None:
         self.edge = edge
@@ -201,7 +201,7 @@ class PublicKeysApi:
 
     @_key_endpoint("GET", "user-token-keys", "List public keys for user tokens", {200: PublicKeys})
     async def list_public_keys(self, call: CmsRequest) -> func.HttpResponse:
-        """The tenant's public keys."""
+        """Return the tenant's public keys."""
         stored = await self._flow.list(call.tenant_id, PUBLIC_KEY_PREFIX)
         keys = [ListedPublicKey.unchecked(**public_key_fields(each.body), etag=quoted(each.etag)) for each in stored]
         return json_response(PublicKeys.unchecked(keys=keys))
@@ -244,23 +244,23 @@ class PublicKeysApi:
 
 
 def _require_operator_for_ops(call: CmsRequest, scopes: Iterable[str]) -> None:
-    """Raise a 403 `Problem` unless an operator asks for a key of scope `ops`."""
+    """Raise a 403 `Problem` if the key would have scope `ops` and the caller is not an operator."""
     if "ops" in scopes and not call.caller.operator:
         raise forbidden("ops of the platform")
 
 
 def _active_keys(records: Iterable[ApiKey], name: str, now: float) -> int:
-    """How many keys of a name work now. A name belongs to one holder: one key, and two only during a rotation."""
+    """Count the active keys of a name. A name belongs to one holder: one key, or two during a rotation."""
     return sum(each.name == name and each.active(now) for each in records)
 
 
 def _is_operable_without(records: Iterable[ApiKey], id: str) -> bool:
-    """Whether a key of scope `ops` that does not expire remains when the one of this id goes."""
+    """Return whether another key of scope `ops` without expiry remains if the key of this id is revoked."""
     return any("ops" in each.scopes and each.expires_at is None for each in records if each.id != id)
 
 
 def _record(stored: Document) -> ApiKey | None:
-    """A key as stored; None when its document is damaged."""
+    """Parse a stored key; None if its document is damaged."""
     try:
         return ApiKey.from_document(stored.body)
     except ValueError:
@@ -268,7 +268,7 @@ def _record(stored: Document) -> ApiKey | None:
 
 
 def _require_record(stored: Document) -> ApiKey:
-    """The same; raises a 404 `Problem` when its document is damaged."""
+    """Parse a stored key. Raises a 404 `Problem` if its document is damaged."""
     record = _record(stored)
     if record is None:
         raise not_found("key")

@@ -1,4 +1,4 @@
-"""Lines for a new tenant's developers to paste: a feed with the TypeScript SDK, and the same calls with curl."""
+"""Code samples for a new tenant's developers: a feed with the TypeScript SDK, and the same calls with curl."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ _PAGE = """\
 
 
 def app_page(base_url: str, tenant_id: str, app_key: str) -> str:
-    """The page of `sdk/typescript/README.md` for a tenant."""
+    """Return the page of `sdk/typescript/README.md` with a tenant's URL, id and key."""
     filled = {"BASE_URL": base_url, "TENANT_ID": tenant_id, "API_KEY": app_key}
     return re.sub("BASE_URL|TENANT_ID|API_KEY", lambda found: json.dumps(filled[found[0]]), _PAGE)
 
 
 def app_curl(base_url: str, tenant_id: str, app_key: str, video_id: str = "VIDEO_ID") -> str:
-    """A feed and an event in a shell."""
+    """Return curl commands that get a feed and send an event."""
     who = f"-H 'X-Tenant-Id: {tenant_id}' -H 'X-Api-Key: {app_key}' -H 'X-User: {EXAMPLE_USER}'"
     event = f'{{"events": [{{"type": "impression", "videoId": "{video_id}", "timestamp": \'"$(date +%s000)"\'}}]}}'
     return (
@@ -47,7 +47,7 @@ def app_curl(base_url: str, tenant_id: str, app_key: str, video_id: str = "VIDEO
 
 
 def base_url_of(url: str, headers: Mapping[str, str]) -> str:
-    """Where the caller reached the service: scheme and host, behind a gateway those that it was asked for."""
+    """Return the URL (scheme and host) at which the caller reached the service, also behind a gateway."""
     asked = urlsplit(url)
     entry = headers.get("x-original-host", "")
     if _HOST.fullmatch(entry):

@@ -1,4 +1,4 @@
-"""Tenants, API keys and public keys: what is sent, what is stored, what is answered."""
+"""Forms, stored documents and views of tenants, API keys and public keys."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ GivenName = Annotated[str, Field(min_length=1, max_length=64), text_like(KEY_NAM
 
 
 class NewTenantForm(Form):
-    """A tenant. It begins with the mildest rating unless told otherwise."""
+    """A tenant to create. Its default rating is the mildest."""
 
     tenant_id: Annotated[str, text_like(TENANT_ID)]
     maturity_policy: Rating = "G"
@@ -45,14 +45,14 @@ class NewTenantForm(Form):
 
 
 class RemovalForm(Form):
-    """The tenant's id once more, so that nobody removes another one by mistake."""
+    """Confirms a removal: `confirm` repeats the tenant's id, to prevent removing the wrong tenant."""
 
     confirm: str
     reason: Annotated[str, Field(max_length=300)] = ""
 
 
 class NewKeyForm(Form):
-    """A key. The audit shows its name."""
+    """A key to issue. The audit shows its name."""
 
     name: GivenName
     scopes: Annotated[list[Literal["sdk", "cms", "privacy", "ops"]], Field(min_length=1), Distinct]
@@ -60,13 +60,13 @@ class NewKeyForm(Form):
 
 
 class KeyNameForm(Form):
-    """Another name for a key."""
+    """A new name for a key."""
 
     name: GivenName
 
 
 class RotationForm(Form):
-    """How long the old key works beside the new one."""
+    """How long the old key works in parallel with the new one."""
 
     overlap_hours: Annotated[float, Field(ge=0, le=MAX_OVERLAP_HOURS)] = DEFAULT_OVERLAP_HOURS
 
@@ -94,30 +94,30 @@ def _checked_public_key(text: str) -> str:
 
 
 class UserTokenKeyForm(Form):
-    """A public key that verifies user tokens; `key_id` is the `kid` of those tokens."""
+    """A public key to add. It verifies user tokens whose `kid` is `key_id`."""
 
     key_id: Annotated[str, text_like(TOKEN_KEY_ID)]
     public_key: Annotated[str, Field(max_length=4_000), AfterValidator(_checked_public_key)]
 
 
 Scope = Annotated[str, Field(json_schema_extra=one_of(*SCOPES))]
-Secret = Annotated[str, Field(description="The key itself, which no other response shows: keep it now.")]
+Secret = Annotated[str, Field(description="The key itself. No other response shows it, so store it now.")]
 
 
 class StoredKey(View):
     """A key, without its secret."""
 
     id: str
-    name: Annotated[str, Field(description="Whose it is, as the history shows it.")]
+    name: Annotated[str, Field(description="The key's holder; the audit shows this name.")]
     scopes: list[Scope]
     state: Annotated[str, Field(json_schema_extra=one_of("active", "expired"))]
     created_at: Time | None
     created_by: KeyName
-    expires_at: Annotated[Time | None, Field(description="null: it does not.")]
+    expires_at: Annotated[Time | None, Field(description="null: the key does not expire.")]
 
 
 class ListedKey(StoredKey):
-    """A key of a list."""
+    """A key in a list."""
 
     etag: Etag
 
@@ -147,11 +147,13 @@ class Tenants(View):
 
 
 class AppLines(View):
-    """What the tenant's developers need. Where the key is not shown any more, it is `YOUR_APP_KEY`."""
+    """Code samples for the tenant's developers. `YOUR_APP_KEY` stands for a key that is no longer shown."""
 
-    base_url: Annotated[str, Field(description="Where the service was reached by this call.")]
-    page: Annotated[str, Field(description="A swiping feed with the TypeScript SDK; save it beside the SDK's folder.")]
-    curl: Annotated[str, Field(description="A feed and an event, in a shell.")]
+    base_url: Annotated[str, Field(description="The URL at which this call reached the service.")]
+    page: Annotated[
+        str, Field(description="HTML page with a feed to swipe, using the TypeScript SDK in the folder `dist`.")
+    ]
+    curl: Annotated[str, Field(description="Shell commands that get a feed and send an event.")]
 
 
 class NewTenant(Configuration):
@@ -159,21 +161,23 @@ class NewTenant(Configuration):
 
     name: str
     key: Secret
-    key_info: Annotated[StoredKey, Field(description="The content team's, of scope `cms`.")]
+    key_info: Annotated[StoredKey, Field(description="The content team's key, of scope `cms`.")]
     app_key: Secret
-    app_key_info: Annotated[StoredKey, Field(description="The app's, of scope `sdk`.")]
+    app_key_info: Annotated[StoredKey, Field(description="The app's key, of scope `sdk`.")]
     app: AppLines
 
 
 class Onboarding(View):
-    """How far a new tenant has come."""
+    """A new tenant's progress: first feed, first event, keys, and code samples."""
 
     tenant_id: str
     name: str
-    created_at: Annotated[Time | None, Field(description="null: older than this record, which then knows no times.")]
+    created_at: Annotated[
+        Time | None, Field(description="null: the tenant was created before such times were recorded.")
+    ]
     created_by: KeyName
-    first_feed_at: Annotated[Time | None, Field(description="When its app was first served a feed. null: not yet.")]
-    first_event_at: Annotated[Time | None, Field(description="When its app's first event was accepted. null: not yet.")]
+    first_feed_at: Annotated[Time | None, Field(description="When its app first got a feed; null: not yet.")]
+    first_event_at: Annotated[Time | None, Field(description="When its app's first event was accepted; null: not yet.")]
     keys: list[StoredKey]
     app: AppLines
 
@@ -190,7 +194,7 @@ class PublicKey(View):
 
 @comes_back_in(UserTokenKeyForm)
 class ListedPublicKey(PublicKey):
-    """A public key of a list."""
+    """A public key in a list."""
 
     etag: Etag
 
@@ -202,22 +206,22 @@ class PublicKeys(View):
 
 
 def new_key() -> str:
-    """256 random bits, with a prefix that people and secret scanners recognize."""
+    """Generate a key: 256 random bits, with a prefix that people and secret scanners recognize."""
     return KEY_MARK + secrets.token_urlsafe(32)
 
 
 def new_key_id() -> str:
-    """The id of a key's document. It reveals nothing about the key."""
+    """Generate the id of a key's document. It reveals nothing about the key."""
     return f"{KEY_PREFIX}{secrets.token_hex(8)}"
 
 
 def tenant_document(tenant: Tenant) -> Json:
-    """A tenant's configuration as it is read back."""
+    """Build a tenant's configuration document, with its id."""
     return tenant.to_document() | {"tenantId": tenant.id}
 
 
 class TenantRemoval(View):
-    """How far the removal of a tenant is; once it is done, the receipt."""
+    """Progress of a tenant's removal; its receipt once it is done."""
 
     tenant_id: str
     state: Annotated[str, Field(json_schema_extra=one_of("stopping", "removing", "done"))]
@@ -225,19 +229,19 @@ class TenantRemoval(View):
     requested_by: KeyName
     done_at: Annotated[
         Time | None,
-        Field(description="What was accepted until then is dropped wherever it still arrives. null: not yet."),
+        Field(description="Data accepted before this time is dropped wherever it still arrives. null: not done yet."),
     ]
     removed: Annotated[
         dict[str, int],
         Field(
-            description="Documents by container, blobs by container, and deadLetters. After a crash of a worker "
-            "the last page of it may not be counted."
+            description="Deleted documents and blobs by container, and deadLetters. After a crash of a worker, its "
+            "last page of deletions can be missing in the count."
         ),
     ]
 
 
 def removal_view(tenant_id: str, stored: Json) -> TenantRemoval:
-    """A stored removal as it is answered."""
+    """Build the view of a stored removal."""
     return TenantRemoval.unchecked(
         tenant_id=tenant_id,
         state=stored.get("state"),
@@ -249,20 +253,20 @@ def removal_view(tenant_id: str, stored: Json) -> TenantRemoval:
 
 
 IssuedKey = tuple[str, ApiKey]
-"""A key that was just made, and the record of it, which is stored."""
+"""A new key, and its record to store."""
 
 
 def issue(
     identity: Identity, name: str, scopes: Iterable[str], expires_at: float | None, at: float, who: str
 ) -> IssuedKey:
-    """A new key. `at`, in seconds since the epoch, and `who`: when it is issued and by whom."""
+    """Create a key. `at`: time of issue in seconds since the epoch; `who`: name of the issuer's key."""
     key = new_key()
     hashed = identity.api_key_hash(key)
     return key, ApiKey(new_key_id(), name, hashed, frozenset(scopes), expires_at, at, who)
 
 
 def app_lines(base_url: str, tenant_id: str, app_key: str = PLACEHOLDER_KEY) -> AppLines:
-    """What a tenant's developers need."""
+    """Build the code samples for a tenant's developers."""
     return AppLines(
         base_url=base_url,
         page=app_page(base_url, tenant_id, app_key),
@@ -273,7 +277,7 @@ def app_lines(base_url: str, tenant_id: str, app_key: str = PLACEHOLDER_KEY) -> 
 def new_tenant_view(
     tenant: Tenant, name: str, editors: IssuedKey, app: IssuedKey, base_url: str, now: float
 ) -> NewTenant:
-    """A new tenant as it is answered."""
+    """Build the view of a new tenant."""
     return NewTenant.unchecked(
         **configuration_fields(tenant_document(tenant)),
         name=name,
@@ -286,7 +290,10 @@ def new_tenant_view(
 
 
 def onboarding_document(name: str, request: str, at: float, who: str) -> Json:
-    """What is kept of a tenant's creation. `request` names the call that created it, empty without a key of its own."""
+    """Build the stored record of a tenant's creation.
+
+    `request`: hash of the creating call, empty if it had no Idempotency-Key.
+    """
     return {
         "id": ONBOARDING_ID,
         "kind": ONBOARDING_ID,
@@ -300,7 +307,7 @@ def onboarding_document(name: str, request: str, at: float, who: str) -> Json:
 
 
 def onboarding_view(tenant_id: str, stored: Json, keys: Iterable[ApiKey], base_url: str, now: float) -> Onboarding:
-    """How far a tenant has come. `stored` is {} for one that is older than its document."""
+    """Build the view of a tenant's progress. `stored` is {} for a tenant created before such records existed."""
     return Onboarding.unchecked(
         tenant_id=tenant_id,
         name=stored.get("name", ""),
@@ -314,7 +321,7 @@ def onboarding_view(tenant_id: str, stored: Json, keys: Iterable[ApiKey], base_u
 
 
 def key_fields(key: ApiKey, now: float) -> dict[str, Any]:
-    """A stored key as a view's fields: never the key, never its hash."""
+    """Return a stored key as the fields of a view, without the key and its hash."""
     return {
         "id": key.id.removeprefix(KEY_PREFIX),
         "name": key.name,
@@ -327,7 +334,7 @@ def key_fields(key: ApiKey, now: float) -> dict[str, Any]:
 
 
 def public_key_document(form: UserTokenKeyForm, now: float, who: str) -> Json:
-    """A public key as it is stored."""
+    """Build the document of a public key."""
     return {
         "id": f"{PUBLIC_KEY_PREFIX}{form.key_id}",
         "kind": "user-token-key",
@@ -339,12 +346,12 @@ def public_key_document(form: UserTokenKeyForm, now: float, who: str) -> Json:
 
 
 def public_key_view(document: Json) -> PublicKey:
-    """A stored public key as it is answered."""
+    """Build the view of a stored public key."""
     return PublicKey.unchecked(**public_key_fields(document))
 
 
 def public_key_fields(document: Json) -> dict[str, Any]:
-    """A stored public key as a view's fields."""
+    """Return a stored public key as the fields of a view."""
     return {
         "key_id": document["keyId"],
         "public_key": document["publicKey"],

@@ -1,4 +1,4 @@
-"""CMS endpoints of tenants, for the platform's own keys: list, create, how far a new one has come, and remove."""
+"""CMS endpoints of tenants, for the platform's own keys: list, create and remove tenants, and read their progress."""
 
 from __future__ import annotations
 
@@ -44,12 +44,15 @@ from shared.web.problems import Problem, bad_request
 _operator_endpoint = partial(cms_endpoint, tag="access", scopes=("ops",), operator=True)
 MAX_IDEMPOTENCY_KEY = 200
 _IDEMPOTENCY_KEY = Parameter(
-    "Idempotency-Key", "header", "Yours, one a tenant.", {"type": "string", "maxLength": MAX_IDEMPOTENCY_KEY}
+    "Idempotency-Key",
+    "header",
+    "A key that the client makes up for each tenant.",
+    {"type": "string", "maxLength": MAX_IDEMPOTENCY_KEY},
 )
 
 
 class TenantsApi:
-    """Tenants, for the platform's own keys."""
+    """Lists, creates and removes tenants, for the platform's own keys."""
 
     def __init__(
         self, edge: Edge, flow: DocumentFlow, tenants: TenantDirectory, identity: Identity, milestones: Milestones
@@ -62,7 +65,7 @@ class TenantsApi:
 
     @_operator_endpoint("GET", "tenants", "List tenants", {200: Tenants})
     async def list_tenants(self, call: CmsRequest) -> func.HttpResponse:
-        """Every tenant, by id."""
+        """Return every tenant, sorted by id."""
         known = [self._tenants.get(id) for id in sorted(self._tenants.ids())]
         tenants = [configuration_view(tenant_document(tenant)) for tenant in known if tenant]
         return json_response(Tenants.unchecked(tenants=tenants))
@@ -72,16 +75,16 @@ class TenantsApi:
         "tenants",
         "Create a tenant with its first keys",
         {201: NewTenant, 200: Onboarding},
-        description="With a key for the content team (`cms`) and one for the app (`sdk`), which only the 201 shows. "
-        "The same body with the same Idempotency-Key is answered 200 without them and changes nothing: if the 201 was "
-        "lost, rotate both with `overlapHours` 0. Any other call for the same id is answered 409.",
+        description="Issues a key for the content team (`cms`) and one for the app (`sdk`); only the 201 shows them. "
+        "Repeating the same body with the same Idempotency-Key returns 200 without the keys and changes nothing: if "
+        "the 201 was lost, rotate both keys with `overlapHours` 0. Any other call for the same id returns 409.",
         body=NewTenantForm,
         example={"tenantId": "news", "name": "The News"},
         parameters=(_IDEMPOTENCY_KEY,),
         problems=("invalid_document", "already_exists", "being_removed", "invalid_idempotency_key"),
     )
     async def create_tenant(self, call: CmsRequest) -> func.HttpResponse:
-        """Create a tenant with a key of scope `cms` and one of scope `sdk`, which only this response shows."""
+        """Create a tenant with a key of scope `cms` and one of scope `sdk`. Only this response shows them."""
         form = checked(NewTenantForm, read_json(call.request, MAX_BODY_BYTES))
         if form.key_name == form.app_key_name:
             raise refused([Fault("appKeyName", "same_name", "appKeyName must differ from keyName.")])
@@ -111,9 +114,9 @@ class TenantsApi:
         base_url = base_url_of(call.request.url, call.headers)
         return json_response(new_tenant_view(tenant, form.name, editors, app, base_url, call.now), 201)
 
-    @_operator_endpoint("GET", "tenants/{id}/onboarding", "How far a new tenant has come", {200: Onboarding})
+    @_operator_endpoint("GET", "tenants/{id}/onboarding", "Read a new tenant's progress", {200: Onboarding})
     async def get_onboarding(self, call: CmsRequest) -> func.HttpResponse:
-        """When a tenant's app was first served a feed and sent its first event, exact to a minute; and its lines."""
+        """Return when a tenant's app first got a feed and sent an event, exact to a minute, and its code samples."""
         id = call.path("id", TENANT_ID)
         await self._flow.require(id, CONFIGURATION_ID, "tenant")
         await self._milestones.flush()
@@ -124,14 +127,14 @@ class TenantsApi:
         "tenants/{id}/removal",
         "Remove a tenant for good",
         {202: TenantRemoval},
-        description="Its keys stop at once, and everything of it is deleted by a job that goes on after a crash. "
-        "Nothing brings it back. `confirm` is the tenant's id once more. Repeat it as you like.",
+        description="The tenant's keys stop working at once. A job deletes all its data, and continues after a crash. "
+        "This cannot be undone. `confirm` repeats the tenant's id. Repeating the call has no further effect.",
         body=RemovalForm,
         example={"confirm": "news"},
         problems=("invalid_document", "conflict", "stale_etag", "already_exists"),
     )
     async def remove_tenant(self, call: CmsRequest) -> func.HttpResponse:
-        """Begin to remove a tenant. 202 with how far it is. Raises a 404 `Problem` when there is none."""
+        """Begin to remove a tenant; 202 with its progress. Raises a 404 `Problem` if there is no such tenant."""
         id = call.path("id", TENANT_ID)
         form = checked(RemovalForm, read_json(call.request, MAX_BODY_BYTES))
         if form.confirm != id:
@@ -140,20 +143,20 @@ class TenantsApi:
         if stored is None or (stored.body.get("state") == DONE and await self._flow.read(id, CONFIGURATION_ID)):
             await self._flow.require(id, CONFIGURATION_ID, "tenant")
             author = call.author(form.reason)
-            # At the platform first, for the tenant's own history goes with it: no removal is without its entry.
+            # The platform's audit gets an entry first, because the tenant's own audit is deleted with the tenant.
             change = Change(TENANTS, PLATFORM, "tenant", id, "remove", None, None)
             await self._flow.store.write(TENANTS, PLATFORM, [Create(audit_entry(change, author))])
             document = new_removal(author.at, author.who, author.why)
 
             async def check() -> None:
-                """Nothing: the guard makes a creation at the same time look again."""
+                """Check nothing: with a `check`, the write uses the guard, so a concurrent creation conflicts."""
 
             stored = await self._flow.write(id, "tenant", id, "remove", stored, document, author, check=check)
         return json_response(removal_view(id, stored.body), 202)
 
-    @_operator_endpoint("GET", "tenants/{id}/removal", "How far a removal is, or its receipt", {200: TenantRemoval})
+    @_operator_endpoint("GET", "tenants/{id}/removal", "Read a removal's progress or receipt", {200: TenantRemoval})
     async def get_removal(self, call: CmsRequest) -> func.HttpResponse:
-        """The removal that was asked for last. Raises a 404 `Problem` when none was."""
+        """Return the tenant's latest removal. Raises a 404 `Problem` if there is none."""
         id = call.path("id", TENANT_ID)
         return json_response(removal_view(id, (await self._flow.require(id, REMOVAL_ID, "removal")).body))
 
@@ -174,7 +177,7 @@ class TenantsApi:
 
 
 def _request_name(call: CmsRequest, form: NewTenantForm) -> str:
-    """What the same call has in common with its repetition; empty without an `Idempotency-Key`."""
+    """Hash the body and the `Idempotency-Key`, so a repeated call is recognized; empty without the header."""
     key = call.headers.get("idempotency-key", "")
     if len(key) > MAX_IDEMPOTENCY_KEY:
         raise bad_request(

@@ -1,1 +1,1 @@
-"""A tenant's configuration and its draft."""
+"""A tenant's configuration and its draft: endpoints, models and privileges."""

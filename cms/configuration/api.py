@@ -1,4 +1,4 @@
-"""CMS endpoints of a tenant's configuration and of its draft, and the operators' switch of personalization."""
+"""CMS endpoints of a tenant's configuration and its draft, and the operators' switch of personalization."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ _EXAMPLE = {"maturityPolicy": "PG13"}
 _ENABLE = Parameter(
     "enable",
     "query",
-    "true or false.",
+    "`true` switches personalization on, `false` off.",
     {"type": "boolean"},
     required=True,
     example=False,
@@ -64,7 +64,7 @@ _ENABLE = Parameter(
 
 
 class ConfigurationApi:
-    """A tenant's configuration and its draft."""
+    """Reads, changes, drafts and publishes a tenant's configuration."""
 
     def __init__(self, edge: Edge, flow: DocumentFlow) -> None:
         self.edge = edge
@@ -73,7 +73,7 @@ class ConfigurationApi:
 
     @reads("configuration", "Read the configuration", Configuration, "not_found")
     async def get_configuration(self, call: CmsRequest) -> func.HttpResponse:
-        """The live configuration."""
+        """Return the live configuration."""
         return _answer(await self._live(call))
 
     @replaces(
@@ -100,14 +100,14 @@ class ConfigurationApi:
         confirm=True,
     )
     async def change_configuration(self, call: CmsRequest) -> func.HttpResponse:
-        """Change the fields that the body names."""
+        """Change the fields in the body."""
         return await self._update(call, partial=True)
 
     # ---- draft
 
     @reads("configuration/draft", "Read the draft", ConfigurationDraft, "not_found")
     async def get_configuration_draft(self, call: CmsRequest) -> func.HttpResponse:
-        """The draft, compared with the live configuration."""
+        """Return the draft, compared with the live configuration."""
         live = await self._live(call)
         return self._answer_draft(await self._drafts.require(call.tenant_id, CONFIGURATION_ID), live)
 
@@ -123,7 +123,7 @@ class ConfigurationApi:
         etag=True,
     )
     async def save_configuration_draft(self, call: CmsRequest) -> func.HttpResponse:
-        """Save a whole draft, over the one that `If-Match` names."""
+        """Save a whole draft, replacing the one that `If-Match` names."""
         return await self._save_draft(call, partial=False)
 
     @cms_endpoint(
@@ -138,19 +138,19 @@ class ConfigurationApi:
         etag=True,
     )
     async def change_configuration_draft(self, call: CmsRequest) -> func.HttpResponse:
-        """Change the fields that the body names; without a draft, begin one from the live configuration."""
+        """Change the fields in the body; without a draft, start one from the live configuration."""
         return await self._save_draft(call, partial=True)
 
     @cms_endpoint(
         "DELETE",
         "configuration/draft",
-        "Throw the draft away",
+        "Delete the draft",
         {204: None},
         parameters=(OPTIONAL_IF_MATCH, REASON),
         problems=(*IF_MATCH_PROBLEMS, "invalid_reason"),
     )
     async def drop_configuration_draft(self, call: CmsRequest) -> func.HttpResponse:
-        """Delete the draft that `If-Match` names; without `If-Match` nothing, where there is none."""
+        """Delete the draft that `If-Match` names. Without a draft and `If-Match` it does nothing."""
         kept = await self._drafts.read(call.tenant_id, CONFIGURATION_ID)
         self._drafts.require_match(call, kept)
         if kept is not None:
@@ -190,7 +190,7 @@ class ConfigurationApi:
         parameters=(_ENABLE, OPTIONAL_IF_MATCH, REASON),
         responses={
             200: Response(
-                "Written; every instance follows within seconds.",
+                "Saved. Every instance applies it within seconds.",
                 PersonalizationSwitch,
                 {"tenantId": "tenant_1", "usePersonalization": False},
             )
@@ -198,7 +198,7 @@ class ConfigurationApi:
         problems=("invalid_enable", "invalid_reason", "no_configuration", "conflict", *OPTIONAL_IF_MATCH_PROBLEMS),
     )
     async def set_personalization(self, call: CmsRequest) -> func.HttpResponse:
-        """Switch the tenant's `usePersonalization`; instances follow within their refresh."""
+        """Switch the tenant's `usePersonalization`; instances apply it at their next refresh."""
         given = (call.request.params.get("enable") or "").lower()
         if given not in ("true", "false"):
             raise bad_request("invalid_enable", "enable must be true or false.")
@@ -242,7 +242,7 @@ class ConfigurationApi:
     ) -> func.HttpResponse:
         """Write a checked configuration over the live one.
 
-        Raises a `Problem`: 422 when stronger ratings need a yes, 403 when a field is for operators.
+        Raises a `Problem`: 422 if stronger ratings are not confirmed, 403 if a field needs scope `ops`.
         """
         body = configuration_document(form, live.body, call.tenant_id)
         require_may_change(call.caller, editable(body), live.body)
@@ -276,9 +276,9 @@ def _answer(live: Document) -> func.HttpResponse:
 
 
 def _form(call: CmsRequest, base: Json, live: Document) -> tuple[ConfigurationForm, str | None]:
-    """The configuration that the body makes of `base`, checked, and its reason. Raises a `Problem`.
+    """Apply the body to `base`; return the validated configuration and the reason. Raises a `Problem`.
 
-    What reading a draft answered can be sent back: its field `configuration` counts.
+    The response of a draft can be sent back: its field `configuration` is used.
     """
     payload = call.body()
     if isinstance(payload.get("configuration"), dict):

@@ -1,4 +1,4 @@
-"""A tenant's configuration: what is sent, stored and answered, and who a change would show stronger ratings. Pure."""
+"""Forms, stored documents and views of a tenant's configuration; finds viewers who would see stronger ratings. Pure."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ _BY_RANK = {rank: rating for rating, rank in RATINGS.items()}
 
 
 class RateLimitsForm(Form):
-    """Requests per second that a tenant can make; None: no limit of its own."""
+    """Requests per second that a tenant can make; None: no limit for this tenant."""
 
     feed_requests_per_second: Annotated[float, Field(ge=1, le=100_000)] | None = None
     event_batches_per_second: Annotated[float, Field(ge=1, le=100_000)] | None = None
 
 
 def known_weights(given: dict[str, float]) -> dict[str, float]:
-    """Weights under their features' names. Raises a fault for an unknown feature or a weight out of bounds."""
+    """Validate weights by feature name. Raises a fault for an unknown feature or a weight out of bounds."""
     try:
         return checked_weights(given)
     except InvalidModel as error:
@@ -73,7 +73,7 @@ def _not_too_long(given: list[str]) -> list[str]:
 
 
 class ConfigurationForm(Form):
-    """The whole configuration that a content team can set."""
+    """All fields of a configuration that a content team can set."""
 
     maturity_policy: Rating
     age_band_policies: Annotated[dict[AgeBand, Rating], Field(max_length=20), NullMeansAbsent] = {}
@@ -117,12 +117,13 @@ FIELDS = tuple(field.alias or name for name, field in ConfigurationForm.model_fi
 ModelVersion = Annotated[str | None, Field(description="null: the shipped model.")]
 ModelHistory = Annotated[list[ModelVersion], Field(description="Versions served before, the latest first.")]
 RaisedMaturity = Annotated[
-    list[str], Field(description="Who would be shown stronger ratings; send X-Confirm-Maturity then.")
+    list[str],
+    Field(description="Viewers who would see stronger ratings. If any, publishing needs X-Confirm-Maturity."),
 ]
 
 
 class RateLimits(View):
-    """Requests per second; null: no limit of the tenant's own."""
+    """Requests per second; null: no limit for this tenant."""
 
     feed_requests_per_second: float | None
     event_batches_per_second: float | None
@@ -142,26 +143,35 @@ class EditableConfiguration(View):
     creator_cap: int
     diversity: float
     rate_limits: RateLimits
-    rollup_shards: Annotated[int, Field(description="Sessions and documents that its statistics are spread over.")]
-    feature_flags: Annotated[dict[str, bool], Field(description="By the name of the flag.")]
+    rollup_shards: Annotated[
+        int, Field(description="Number of sessions and documents over which its statistics are spread.")
+    ]
+    feature_flags: Annotated[dict[str, bool], Field(description="Overrides by name of the flag.")]
     count_anonymous_events: bool
     require_user_token: bool
     auto_model: Annotated[
         AutoModelState,
-        Field(description="What the tenant's own learning finds is served, shown to its editors, or neither."),
+        Field(
+            description="Models learned from the tenant's events: `on` serves them, `suggest` only shows them to "
+            "editors, `off` does neither."
+        ),
     ]
-    holdout: Annotated[bool, Field(description="2 % of the users are never served a learned personal model.")]
-    offer_next_episode: Annotated[bool, Field(description="After a finished episode of a series the next is offered.")]
+    holdout: Annotated[bool, Field(description="true: 2 % of the users never get a learned personal model.")]
+    offer_next_episode: Annotated[
+        bool, Field(description="true: feeds offer the next episode after a finished episode of a series.")
+    ]
     follow_policy: Annotated[
-        Literal["open", "approval"], Field(description="A follow holds at once, or once the followed person agrees.")
+        Literal["open", "approval"],
+        Field(description="`open`: a follow is accepted at once. `approval`: the followed person must accept it."),
     ]
     friends_mean: Annotated[
-        Literal["followers", "mutuals"], Field(description="Who sees an author's stories for friends.")
+        Literal["followers", "mutuals"],
+        Field(description="Who sees an author's stories for friends: all followers, or only mutual ones."),
     ]
-    story_hours: Annotated[int, Field(description="How long a story lives.")]
-    story_hold_reports: Annotated[int, Field(description="How many people report a story until it is held back.")]
+    story_hours: Annotated[int, Field(description="Hours until a story ends.")]
+    story_hold_reports: Annotated[int, Field(description="Number of people whose reports hold a story back.")]
     media_hosts: Annotated[
-        list[str], Field(description="Hosts from which the Studio may load pictures and clips, by https.")
+        list[str], Field(description="Hosts from which the Studio can load pictures and clips over https.")
     ]
 
 
@@ -170,12 +180,12 @@ class Configuration(EditableConfiguration):
     """A tenant's live configuration."""
 
     tenant_id: str
-    model_version: Annotated[str | None, Field(description="The version served; null: the shipped model.")]
+    model_version: Annotated[str | None, Field(description="The model version served; null: the shipped model.")]
     model_history: ModelHistory
 
 
 class DraftedConfiguration(EditableConfiguration):
-    """A configuration that was checked when it was saved as a draft."""
+    """A drafted configuration, validated when it was saved."""
 
     maturity_policy: Rating
 
@@ -190,38 +200,40 @@ class FieldChange(View):
 class ConfigurationDraft(View):
     """The draft of a configuration, compared with the live one."""
 
-    configuration: Annotated[DraftedConfiguration, Field(description="The whole configuration as it would be.")]
+    configuration: Annotated[DraftedConfiguration, Field(description="The whole drafted configuration.")]
     changes: Annotated[
         dict[str, FieldChange],
-        Field(description="By the name of the field; only what differs from the live configuration."),
+        Field(description="Fields that differ from the live configuration, by name."),
     ]
     needs_confirmation: RaisedMaturity
-    outdated: Annotated[bool, Field(description="The live configuration has changed since: save the draft again.")]
+    outdated: Annotated[
+        bool, Field(description="true: the live configuration has changed since. Save the draft again.")
+    ]
     saved_at: Time | None
     saved_by: KeyName
 
 
 class PersonalizationSwitch(View):
-    """Whether a tenant's feeds are personalized."""
+    """State of a tenant's personalization."""
 
     tenant_id: str
     use_personalization: bool
 
 
 def configuration_document(form: ConfigurationForm, before: Json, tenant_id: str) -> Json:
-    """A configuration as it is stored. What the form does not set, such as the live model, stays as it was `before`."""
+    """Build the stored configuration. Fields that the form lacks, such as the live model, are kept from `before`."""
     tenant = Tenant.from_document({**before, "tenantId": tenant_id, **form.model_dump(by_alias=True)})
     return {**before, **tenant.to_document()}
 
 
 def editable(document: Json) -> dict[str, Any]:
-    """The fields of a stored configuration that an editor may send back; what is missing has its default."""
+    """Return the fields of a stored configuration that an editor can send back; missing ones have their default."""
     whole = Tenant.from_document(document).to_document()
     return {name: whole[name] for name in FIELDS}
 
 
 def configuration_fields(document: Json) -> dict[str, Any]:
-    """A stored configuration as a view's fields."""
+    """Return a stored configuration as the fields of a view."""
     tenant = Tenant.from_document(document)
     return {
         "tenantId": tenant.id,
@@ -232,7 +244,7 @@ def configuration_fields(document: Json) -> dict[str, Any]:
 
 
 def require_read_only_unchanged(payload: Json, live: Json) -> None:
-    """Raise a 422 `Problem` when a body gives another value to a field of the live configuration that it cannot set."""
+    """Raise a 422 `Problem` if a body changes the value of a read-only field of the live configuration."""
     fields = configuration_fields(live)
     given = [name for name in fields if name not in FIELDS and payload.get(name, fields[name]) != fields[name]]
     if given:
@@ -242,17 +254,17 @@ def require_read_only_unchanged(payload: Json, live: Json) -> None:
 
 
 def configuration_view(document: Json) -> Configuration:
-    """A configuration as it is answered."""
+    """Build the view of a stored configuration."""
     return Configuration.unchecked(**configuration_fields(document))
 
 
 def draft_content(form: ConfigurationForm, now: float, who: str) -> Json:
-    """What the draft of a configuration stores."""
+    """Build the stored content of a draft."""
     return {"configuration": form.model_dump(by_alias=True), "savedAt": now, "savedBy": who}
 
 
 def draft_view(draft: Json, live: Json, outdated: bool) -> ConfigurationDraft:
-    """A stored draft as it is answered, compared with the `live` configuration."""
+    """Build the view of a stored draft, compared with the `live` configuration."""
     now, drafted = editable(live), draft["configuration"]
     return ConfigurationDraft.unchecked(
         configuration=drafted,
@@ -265,13 +277,13 @@ def draft_view(draft: Json, live: Json, outdated: bool) -> ConfigurationDraft:
 
 
 def raised_maturity(before: Tenant, after: Tenant) -> list[str]:
-    """Who would be shown stronger ratings than now, in words; [] when nobody."""
+    """Describe the viewers who would see stronger ratings than now; [] if there are none."""
     named = sorted(before.age_band_policies.keys() | after.age_band_policies.keys())
     bands = {"": None, **{text: age_bands.read_age_band(text) or age_bands.EVERY_AGE for text in named}}
     edges = {edge for band in bands.values() if band for edge in (band.low, band.high + 1)}
     raised = []
     for text, band in bands.items():
-        # Between two edges the limit is the same for every age: one age of each part stands for all.
+        # The limit only changes at the edges of bands, so one age per interval is enough.
         ages = [age_bands.AgeBand(age, age) for age in edges if band.low <= age <= band.high] if band else [None]
         limits = [(maturity_limit(before, age), maturity_limit(after, age)) for age in ages]
         old, new = max(limits, key=lambda limit: limit[1] - limit[0])
@@ -282,9 +294,9 @@ def raised_maturity(before: Tenant, after: Tenant) -> list[str]:
 
 
 def require_confirmation(before: Tenant, after: Tenant, confirmed: bool) -> bool:
-    """Whether the change shows somebody stronger ratings.
+    """Return whether the change shows some viewers stronger ratings.
 
-    Raises a 422 `Problem` that says who would see what, when it does and the caller has not `confirmed`.
+    Raises a 422 `Problem` that names these viewers unless the caller has `confirmed`.
     """
     raised = raised_maturity(before, after)
     if raised and not confirmed:

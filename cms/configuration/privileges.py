@@ -1,4 +1,4 @@
-"""Fields of the configuration that only keys of scope `ops` change: they protect users, statistics, other tenants."""
+"""Configuration fields that only keys of scope `ops` can change, to protect users, statistics and other tenants."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from shared.web.authentication import Caller
 from shared.web.problems import Problem
 
 OPS_ONLY = ("requireUserToken", "countAnonymousEvents", "rateLimits", "rollupShards")
-"""Who can act for a user, whose events count in statistics, and how much of the shared capacity a tenant can take."""
+"""Proof of the user, counting of anonymous events, and the tenant's share of capacity (rates and shards)."""
 
 
 def protected_fields(document: Json) -> Json:
-    """Those fields of a stored configuration: what a body that does not name them leaves as it is."""
+    """Return the protected fields of a stored configuration. A body without them leaves them unchanged."""
     whole = editable(document)
     return {name: whole[name] for name in OPS_ONLY}
 
 
 def require_may_change(caller: Caller, after: Mapping[str, Any], *before: Json) -> None:
-    """Raise a 403 `Problem` that names the fields when `after` gives one a value that it has in none of `before`.
+    """Raise a 403 `Problem` if `after` changes a protected field and the caller lacks scope `ops`.
 
-    `before` are configurations as they are stored, or as drafts hold them. A value that is sent back unchanged passes.
+    `before`: stored or drafted configurations. A value that one of them has already is allowed.
     """
     if "ops" in caller.scopes:
         return

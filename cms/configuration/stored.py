@@ -1,4 +1,4 @@
-"""Reads a tenant's configuration as it is stored now."""
+"""Reads a tenant's configuration from the store."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from shared.adapters.documents.port import Document
 from shared.adapters.tenant_directory import CONFIGURATION_ID
 
 CONFIGURATION = "configuration"
-"""The kind of a configuration, and its name in the audit."""
+"""Kind and name of the configuration in the audit."""
 
 
 async def stored_configuration(flow: DocumentFlow, tenant_id: str) -> Document:
-    """The live configuration. Raises a 404 `Problem` when the tenant has none."""
+    """Read the live configuration. Raises a 404 `Problem` if the tenant has none."""
     return await flow.require(tenant_id, CONFIGURATION_ID, CONFIGURATION)

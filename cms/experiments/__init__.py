@@ -1,1 +1,1 @@
-"""Model versions and experiments."""
+"""Model versions and A/B experiments."""

@@ -1,4 +1,4 @@
-"""CMS endpoints of experiments: prepare, start, stop, report."""
+"""CMS endpoints of A/B experiments: create, change, start, stop, and read the report."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ _EXAMPLE = {"name": "Taste", "arms": _ARMS}
 
 
 class ExperimentsApi:
-    """Experiments. At most one of a tenant runs."""
+    """Manages experiments. At most one experiment of a tenant runs at a time."""
 
     def __init__(self, edge: Edge, flow: DocumentFlow) -> None:
         self.edge = edge
@@ -65,7 +65,7 @@ class ExperimentsApi:
 
     @cms_endpoint("GET", "experiments", "List experiments", {200: Experiments})
     async def list_experiments(self, call: CmsRequest) -> func.HttpResponse:
-        """Every experiment."""
+        """Return every experiment."""
         experiments = [
             ListedExperiment.unchecked(**experiment_fields(each.body), etag=quoted(each.etag))
             for each in await self._list(call)
@@ -81,7 +81,7 @@ class ExperimentsApi:
         "too_many",
     )
     async def create_experiment(self, call: CmsRequest) -> func.HttpResponse:
-        """Create an experiment, which does not run yet."""
+        """Create an experiment. It does not run yet."""
         form = checked(NewExperimentForm, call.body())
         before = await self._flow.stored(call.tenant_id, experiment_id(form.id))
         if without_tombstone(before):
@@ -92,7 +92,7 @@ class ExperimentsApi:
 
     @reads("experiments/{id}", "Read an experiment", StoredExperiment)
     async def get_experiment(self, call: CmsRequest) -> func.HttpResponse:
-        """One experiment."""
+        """Return one experiment."""
         return _answer(await self._stored(call))
 
     @replaces(
@@ -128,7 +128,7 @@ class ExperimentsApi:
     @cms_endpoint(
         "POST",
         "experiments/{id}/start",
-        "Start",
+        "Start an experiment",
         {200: StoredExperiment},
         parameters=(OPTIONAL_IF_MATCH, REASON),
         problems=(
@@ -142,25 +142,25 @@ class ExperimentsApi:
         etag=True,
     )
     async def start_experiment(self, call: CmsRequest) -> func.HttpResponse:
-        """Assign users to the arms from now on, unless another experiment runs."""
+        """Start assigning users to the arms, unless another experiment runs."""
         return _answer(await retry_on_conflict(lambda: self._start(call)))
 
     @cms_endpoint(
         "POST",
         "experiments/{id}/stop",
-        "Stop",
+        "Stop an experiment",
         {200: StoredExperiment},
         parameters=(OPTIONAL_IF_MATCH, REASON),
         problems=("not_running", "conflict", "invalid_reason", *OPTIONAL_IF_MATCH_PROBLEMS),
         etag=True,
     )
     async def stop_experiment(self, call: CmsRequest) -> func.HttpResponse:
-        """Show everybody what the tenant serves again."""
+        """Stop an experiment: all users get what the tenant serves again."""
         return _answer(await retry_on_conflict(lambda: self._stop(call)))
 
-    @cms_endpoint("GET", "experiments/{id}/report", "What the arms achieved", {200: ExperimentReport})
+    @cms_endpoint("GET", "experiments/{id}/report", "Read an experiment's results", {200: ExperimentReport})
     async def get_experiment_report(self, call: CmsRequest) -> func.HttpResponse:
-        """The latest report from attributed events; `report` is null before the first."""
+        """Return the latest report, computed from attributed events; `report` is null before the first."""
         stored = await self._stored(call)
         found = await self._flow.read(call.tenant_id, f"experiment-report:{stored.body['experimentId']}")
         report = found.body["report"] if found else None
@@ -169,7 +169,7 @@ class ExperimentsApi:
         return json_response(ExperimentReport.unchecked(experiment=view, report=report, daysLeft=left))
 
     async def _start(self, call: CmsRequest) -> Document:
-        """Start and take the lock in one batch: of two that saw it free, one is refused."""
+        """Write the start and the lock in one batch, so of two concurrent starts one is refused."""
         stored = await self._stored(call)
         require_match_if_given(call, stored)
         if stored.body["status"] != "draft":
@@ -186,7 +186,7 @@ class ExperimentsApi:
         models = await self._require_models(call, [arm.get("modelVersion") for arm in stored.body["arms"]])
         also = [
             write_running_lock(lock, running_document(id, [each.body["version"] for each in models])),
-            *(Replace(each.body, each.etag) for each in models),  # still there when this is written
+            *(Replace(each.body, each.etag) for each in models),  # fails if a model is deleted meanwhile
         ]
         body = {**stored.body, "status": "running", "startedAt": call.now}
         return await self._write(call, id, stored, body, "start", also)
@@ -205,11 +205,11 @@ class ExperimentsApi:
         return await self._flow.list(call.tenant_id, EXPERIMENT_PREFIX)
 
     async def _stored(self, call: CmsRequest) -> Document:
-        """The experiment that the path names. Raises a 404 `Problem`."""
+        """Read the experiment in the path. Raises a 404 `Problem`."""
         return await self._flow.require(call.tenant_id, experiment_id(call.path("id", SLUG)), EXPERIMENT)
 
     async def _based(self, call: CmsRequest) -> Document:
-        """The same, as `If-Match` names it and not running. Raises a `Problem`."""
+        """Read it for a change: `If-Match` must name its version, and it must not run. Raises a `Problem`."""
         stored = await self._stored(call)
         require_match(call, stored)
         if stored.body["status"] == "running":
@@ -217,7 +217,7 @@ class ExperimentsApi:
         return stored
 
     async def _require_models(self, call: CmsRequest, versions: Sequence[str | None]) -> list[Document]:
-        """The stored models that the arms name, each once. Raises a 422 `Problem` for those that are not stored."""
+        """Read the distinct models that the arms name. Raises a 422 `Problem` for those that are not stored."""
         found: dict[str, Document] = {}
         faults = []
         for at, version in enumerate(versions):

@@ -1,8 +1,9 @@
-"""How long a running experiment has to go on until its report can tell a difference worth finding. Pure.
+"""Estimates how many more days a running experiment needs to detect the smallest relevant difference. Pure.
 
-After Kohavi, Tang and Xu, *Trustworthy Online Controlled Experiments* (2020), chapter 17: a difference δ is found in
-four of five cases (power 0.8) when its standard error is δ / (z of the interval + z of the power). The error of a ratio
-falls with the square root of the users, and users are taken to come as they came until now.
+After Kohavi, Tang and Xu, *Trustworthy Online Controlled Experiments* (2020), chapter 17: a difference δ is detected
+with power 0.8 (in four of five cases) when its standard error is δ / (z of the interval + z of the power). The standard
+error of a ratio falls with the square root of the number of users. Users are assumed to arrive at the same rate as
+before.
 """
 
 from __future__ import annotations
@@ -16,16 +17,16 @@ from shared.adapters.documents.port import DAY_SECONDS
 
 MEASURE = "watchSeconds"
 SMALLEST_LIFT = 0.05
-"""The smallest difference that is worth waiting for: 5 %."""
+"""The smallest difference worth waiting for: 5 %."""
 POWER = 0.8
 CONFIDENCE = 0.95
 MOST_DAYS = 3_650
 
 
 def days_left(started_at: float | None, report: Mapping[str, Any] | None) -> int | None:
-    """Days from the report until the arm that needs longest is told apart from the control.
+    """Return the days from the report until each arm can be distinguished from the control; the slowest arm counts.
 
-    0: it is told already, whatever it is. None: not known, since it did not start or too little was watched.
+    0: enough data already. None: unknown, because the experiment has not started or too little was watched.
     """
     if report is None or started_at is None:
         return None
@@ -39,7 +40,11 @@ def days_left(started_at: float | None, report: Mapping[str, Any] | None) -> int
 
 
 def _days_left(interval: tuple[float, float], z: float, needed: float, days: float) -> int:
-    """Of one arm. `interval`: from, to; `needed`: the standard error that is small enough, of logarithms as `z` is."""
+    """Return the days for one arm.
+
+    `interval`: lower and upper end of the lift; `z`: the interval's quantile; `needed`: target standard error of the
+    lift's logarithm.
+    """
     low, high = interval
     if low > 0.0 or high < 0.0:
         return 0

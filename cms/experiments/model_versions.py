@@ -1,4 +1,4 @@
-"""CMS endpoints of model versions, which never change: upload, delete, promote, roll back."""
+"""CMS endpoints of model versions, which are immutable: upload, delete, promote, roll back."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ MODEL = "model"
 
 
 class ModelsApi:
-    """Model versions, and which of them is live. The live one is a field of the configuration."""
+    """Manages model versions. A field of the configuration names the live one."""
 
     def __init__(self, edge: Edge, flow: DocumentFlow) -> None:
         self.edge = edge
@@ -49,7 +49,7 @@ class ModelsApi:
 
     @cms_endpoint("GET", "models", "List model versions", {200: Models}, problems=("not_found",))
     async def list_models(self, call: CmsRequest) -> func.HttpResponse:
-        """The shipped model and the tenant's own versions."""
+        """Return the shipped model and the tenant's own versions."""
         stored = await self._flow.list(call.tenant_id, MODEL_PREFIX)
         tenant = await self._tenant(call)
         live = tenant.model_version
@@ -67,7 +67,7 @@ class ModelsApi:
         problems=("invalid_document", "already_exists", "too_many", "conflict", "not_found"),
     )
     async def upload_model(self, call: CmsRequest) -> func.HttpResponse:
-        """Store a version. Storing it again with the same weights changes nothing; with others it is refused."""
+        """Store a version. Repeating it with the same weights changes nothing; with other weights it is refused."""
         live = (await self._tenant(call)).model_version
         model = checked_model(call.body())
         author = call.author()
@@ -84,18 +84,18 @@ class ModelsApi:
     @cms_endpoint(
         "DELETE",
         "models/{version}",
-        "Delete a model version that nobody is served",
+        "Delete a model version that is not served",
         {204: None},
         parameters=(OPTIONAL_IF_MATCH, REASON),
         problems=("in_use", "conflict", "invalid_reason", *OPTIONAL_IF_MATCH_PROBLEMS),
     )
     async def delete_model(self, call: CmsRequest) -> func.HttpResponse:
-        """Delete a version, also from those that can be rolled back to."""
+        """Delete a version, and remove it from the history for rollback."""
         version = call.path("version", MODEL_VERSION)
         await retry_on_conflict(lambda: self._delete(call, version))
         return no_content()
 
-    @acts("models/{version}/promote", "Serve a version from now on", Configuration)
+    @acts("models/{version}/promote", "Serve a model version from now on", Configuration)
     async def promote_model(self, call: CmsRequest) -> func.HttpResponse:
         """Make a version live; the version `global` is the shipped model."""
         named = call.path("version", MODEL_VERSION)
@@ -109,9 +109,9 @@ class ModelsApi:
         history = [tenant.model_version, *tenant.model_history][:MAX_HISTORY]
         return await self._set_live_model(call, live, version, history, "promote_model", guard)
 
-    @acts("models/rollback", "Serve the version before", Configuration, "nothing_to_roll_back", "not_found")
+    @acts("models/rollback", "Serve the previous model version", Configuration, "nothing_to_roll_back", "not_found")
     async def roll_back_model(self, call: CmsRequest) -> func.HttpResponse:
-        """Make the version live that was before; skips those that were deleted since."""
+        """Make the previous version live, skipping versions that were deleted since."""
         live = await self._live(call)
         history = Tenant.from_document(live.body).model_history
         for at, version in enumerate(history):
@@ -133,7 +133,7 @@ class ModelsApi:
         action: str,
         guard: Sequence[Operation],
     ) -> func.HttpResponse:
-        """Write the live version and its history. `guard` makes sure that the version is not deleted meanwhile."""
+        """Write the live version and its history. `guard` makes the write fail if the version is deleted meanwhile."""
         body = {**live.body, "modelVersion": version, "modelHistory": list(history)}
         author = call.author(reason_if_text(call.optional_body()))
         saved = await self._flow.write(
@@ -142,7 +142,7 @@ class ModelsApi:
         return _answer(saved)
 
     async def _delete(self, call: CmsRequest, version: str) -> None:
-        """Delete in one batch with the documents that say what is served, so that nobody begins to serve it."""
+        """Delete a version in one batch with the documents that name served versions, so none starts to serve it."""
         stored = await self._require_model(call, version)
         require_match_if_given(call, stored)
         live = await self._live(call)
@@ -180,7 +180,7 @@ def _answer(live: Document) -> func.HttpResponse:
 
 
 def _same_model(known: Document, weights: object, live: str | None) -> StoredModel:
-    """The stored version, if it has these weights. Raises a 409 `Problem`."""
+    """Return the stored version if it has these weights. Raises a 409 `Problem` otherwise, or if it was deleted."""
     if without_tombstone(known) is None:
         raise Problem(
             409,
@@ -197,5 +197,5 @@ def _same_model(known: Document, weights: object, live: str | None) -> StoredMod
 
 
 def _unchanged(model: Document) -> list[Operation]:
-    """Refuses a batch when the model was deleted since it was read."""
+    """Return an operation that makes a batch fail if the model was deleted since it was read."""
     return [Replace(model.body, model.etag)]

@@ -1,4 +1,4 @@
-"""Model versions and experiments: what is sent, what is stored, what is answered. Pure."""
+"""Forms, stored documents and views of model versions and experiments. Pure."""
 
 from __future__ import annotations
 
@@ -35,25 +35,25 @@ MAX_HISTORY = 10
 RUNNING_ID = "running-experiment"
 MODEL_PREFIX, EXPERIMENT_PREFIX = "model:", "experiment:"
 GLOBAL = "global"
-"""Names the shipped model where a version is expected."""
+"""The version name of the shipped model."""
 _RESERVED = (GLOBAL, "rollback")
-"""Versions cannot have these names: paths give them another meaning."""
+"""Names that versions cannot have, because they have another meaning in paths."""
 
 Version = Annotated[str, text_like(MODEL_VERSION)]
 
 
 def model_id(version: str) -> str:
-    """The id of a model version's document."""
+    """Return the document id of a model version."""
     return f"{MODEL_PREFIX}{version}"
 
 
 def experiment_id(id: str) -> str:
-    """The id of an experiment's document."""
+    """Return the document id of an experiment."""
     return f"{EXPERIMENT_PREFIX}{id}"
 
 
 class ArmForm(Form):
-    """What some of the users see instead: a model version, weights over it, or neither for the control."""
+    """An arm: a share of the users who get a model version, other weights, or neither (the control)."""
 
     name: Annotated[str, Field(min_length=1, max_length=40)]
     percent: Annotated[float, Field(ge=0, le=100)]
@@ -62,7 +62,7 @@ class ArmForm(Form):
 
 
 class ExperimentForm(Form):
-    """A whole experiment, apart from its id. What the shares leave over stays outside it."""
+    """An experiment without its id. If the shares sum to less than 100 %, the other users are in no arm."""
 
     name: Annotated[str, Field(min_length=1, max_length=100)]
     hypothesis: Annotated[str, Field(max_length=500)] = ""
@@ -85,14 +85,14 @@ class ExperimentForm(Form):
 
 
 class NewExperimentForm(ExperimentForm):
-    """A whole experiment with its id."""
+    """An experiment with its id."""
 
     id: Slug
 
 
-Weights = Annotated[dict[str, float], Field(description="By the name of the feature.")]
+Weights = Annotated[dict[str, float], Field(description="Weights by name of the feature.")]
 Status = Annotated[str, Field(json_schema_extra=one_of("draft", "running", "stopped"))]
-ArmNumber = Annotated[Count, Field(description="1 for the first arm, …")]
+ArmNumber = Annotated[Count, Field(description="Number of the arm; the first is 1.")]
 
 
 class StoredModel(View):
@@ -101,17 +101,19 @@ class StoredModel(View):
     version: str
     type: str
     weights: Weights
-    trained: Annotated[dict[str, Any], Field(description="Where the weights come from, as it was sent with the model.")]
-    live: Annotated[bool, Field(description="It was promoted: it ranks personal pages now.")]
+    trained: Annotated[dict[str, Any], Field(description="Origin of the weights, as uploaded with the model.")]
+    live: Annotated[bool, Field(description="true: this version is promoted and ranks personal pages now.")]
     uploaded_at: Time | None
     uploaded_by: KeyName
-    shipped: Annotated[Literal[True], Field(alias="global", description="Only of the shipped model.")] = True
+    shipped: Annotated[Literal[True], Field(alias="global", description="Only present for the shipped model.")] = True
 
 
 class ListedModel(StoredModel):
-    """A model version of a list."""
+    """A model version in a list."""
 
-    etag: Annotated[str | None, Field(description="Send it in If-Match to delete this one. null: the shipped model.")]
+    etag: Annotated[
+        str | None, Field(description="Send it in If-Match to delete this version. null: the shipped model.")
+    ]
 
 
 class Models(View):
@@ -124,7 +126,7 @@ class Models(View):
 
 @comes_back_in(ArmForm)
 class ExperimentArm(View):
-    """What a share of the users sees."""
+    """An arm of an experiment."""
 
     number: ArmNumber
     name: str
@@ -139,17 +141,19 @@ class StoredExperiment(Stamped):
     id: str
     name: str
     hypothesis: str
-    feeds: Annotated[list[str], Field(description="The feeds it runs in; users of others see what the tenant serves.")]
+    feeds: Annotated[list[str], Field(description="Feeds in which the experiment runs. Other feeds are not affected.")]
     arms: list[ExperimentArm]
     status: Status
-    outside_percent: Annotated[float, Field(description="Users in no arm; they see what the tenant serves.")]
+    outside_percent: Annotated[
+        float, Field(description="Percentage of users in no arm; they get what the tenant serves.")
+    ]
     started_at: Time | None
     stopped_at: Time | None
 
 
 @comes_back_in(ExperimentForm, NewExperimentForm)
 class ListedExperiment(StoredExperiment):
-    """An experiment of a list."""
+    """An experiment in a list."""
 
     etag: Etag
 
@@ -161,73 +165,76 @@ class Experiments(View):
 
 
 class Measure(View):
-    """What an arm achieved by one measure, against the control."""
+    """An arm's result in one measure, compared with the control."""
 
     meaning: str
-    value: Annotated[float | None, Field(description="null: too little to say; so for the fields below.")]
+    value: Annotated[float | None, Field(description="null: too little data, as in the fields below.")]
     lift: Annotated[
-        float | None, Field(description="Against the control: 0.05 is 5 % more; null of the control itself.")
+        float | None,
+        Field(description="Relative difference from the control: 0.05 is 5 % more. null for the control itself."),
     ]
     interval: Annotated[
         Annotated[list[float], Field(min_length=2, max_length=2)] | None,
-        Field(description="From, to: holds the lift with 95 %."),
+        Field(description="95 % confidence interval of the lift: lower and upper end."),
     ]
-    clear: Annotated[bool | None, Field(description="The interval leaves out no difference.")]
+    clear: Annotated[bool | None, Field(description="true: the interval does not contain 0.")]
 
 
 _MEASURE_FIELDS: dict[str, Any] = dict.fromkeys(MEASURES, (Measure, ...))
-Measures = create_model("Measures", __base__=View, __doc__="By the name of the measure.", **_MEASURE_FIELDS)
+Measures = create_model("Measures", __base__=View, __doc__="Results by name of the measure.", **_MEASURE_FIELDS)
 
 
 class ArmResults(View):
-    """What an arm achieved."""
+    """Results of one arm."""
 
     number: ArmNumber
     name: str
     percent: float
     users: Count
-    shown: Annotated[Count, Field(description="Videos shown.")]
+    shown: Annotated[Count, Field(description="Number of videos shown.")]
     measures: Measures  # type: ignore[valid-type]
 
 
 class SampleRatio(View):
-    """Whether users fell on arms as the shares say."""
+    """Sample ratio test: whether users are distributed over the arms according to the shares."""
 
     p_value: float
     ok: bool
 
 
 class ExperimentResults(View):
-    """What the arms achieved, from archived events."""
+    """Results of an experiment, computed from archived events."""
 
-    experiment: Annotated[str, Field(description="Its id.")]
+    experiment: Annotated[str, Field(description="The experiment's id.")]
     name: str
     status: Status
-    events: Annotated[Count, Field(description="Events counted.")]
-    sample_of_users: Annotated[float, Field(description="1: all of them; less: a hashed sample.")]
-    users_in_two_arms: Annotated[Count, Field(description="Left out of both.")]
-    sample_ratio: Annotated[SampleRatio, Field(description="Not ok: users fell on arms unevenly; believe no lift.")]
+    events: Annotated[Count, Field(description="Number of events counted.")]
+    sample_of_users: Annotated[float, Field(description="Share of users counted. Below 1: a sample chosen by hash.")]
+    users_in_two_arms: Annotated[Count, Field(description="Users seen in two arms; they are left out of both.")]
+    sample_ratio: Annotated[
+        SampleRatio, Field(description="If not `ok`, users are distributed unevenly and no lift can be trusted.")
+    ]
     control: Annotated[str, Field(description="The name of the first arm.")]
     arms: list[ArmResults]
-    at: Annotated[Count, Field(description="When it was worked out, in seconds since the epoch.")]
+    at: Annotated[Count, Field(description="Time of the computation, in seconds since the epoch.")]
 
 
 class ExperimentReport(View):
     """An experiment with its results."""
 
     experiment: StoredExperiment
-    report: Annotated[ExperimentResults | None, Field(description="null: not worked out yet.")]
+    report: Annotated[ExperimentResults | None, Field(description="null: not computed yet.")]
     days_left: Annotated[
         Count | None,
         Field(
-            description="About how many days more until 5 % more or less time watched would be found in four of five "
-            "cases, by every arm, if users come as until now. 0: enough; null: not running, or not known yet."
+            description="Estimated days until every arm would detect a 5 % difference in watch time with 80 % power, "
+            "at the current rate of users. 0: enough data. null: not running, or not known yet."
         ),
     ]
 
 
 def experiment_document(id: str, form: ExperimentForm, now: float, who: str) -> Json:
-    """An experiment as it is stored, not yet running."""
+    """Build the document of an experiment that has not started."""
     body = form.model_dump(by_alias=True, exclude={"id"})
     return {
         "id": experiment_id(id),
@@ -244,7 +251,7 @@ def experiment_document(id: str, form: ExperimentForm, now: float, who: str) -> 
 
 
 def running_document(running: str | None, versions: Sequence[str]) -> Json:
-    """The lock of running experiments: the one that runs, None for none, and the model versions that its arms show."""
+    """Build the lock document. `running`: id of the running experiment, or None; `versions`: its arms' models."""
     return {
         "id": RUNNING_ID,
         "kind": "running-experiment",
@@ -254,7 +261,7 @@ def running_document(running: str | None, versions: Sequence[str]) -> Json:
 
 
 def experiment_fields(document: Json) -> dict[str, Any]:
-    """A stored experiment as a view's fields."""
+    """Return a stored experiment as the fields of a view."""
     read = Experiment.from_document(document)
     return {
         "id": read.id,
@@ -271,7 +278,7 @@ def experiment_fields(document: Json) -> dict[str, Any]:
 
 
 def experiment_view(document: Json) -> StoredExperiment:
-    """An experiment as it is answered."""
+    """Build the view of an experiment."""
     return StoredExperiment.unchecked(**experiment_fields(document))
 
 
@@ -282,7 +289,7 @@ def _arm_view(arm: Arm) -> ExperimentArm:
 
 
 def checked_model(payload: Json) -> LinearModel:
-    """The model version that was sent. Raises a 422 `Problem`."""
+    """Validate an uploaded model version. Raises a 422 `Problem`."""
     try:
         model = parse({name: without_nulls(value) for name, value in payload.items()})
     except InvalidModel as error:
@@ -295,7 +302,7 @@ def checked_model(payload: Json) -> LinearModel:
 
 
 def model_document(model: LinearModel, now: float, who: str) -> Json:
-    """A model version as it is stored, in the file format with what the store needs; it never changes again."""
+    """Build the document of a model version: the file format plus id, kind and upload data. It is immutable."""
     body = model.to_document()
     return {**body, "id": model_id(model.version), "kind": "model", "uploadedAt": now, "uploadedBy": who}
 
@@ -312,16 +319,16 @@ def _model_fields(document: Json) -> dict[str, Any]:
 
 
 def model_view(document: Json, live: str | None) -> StoredModel:
-    """A model version as it is answered. `live`: the version served, None for the shipped model."""
+    """Build the view of a model version. `live`: the version served; None: the shipped model."""
     return StoredModel.unchecked(**_model_fields(document), live=document["version"] == live)
 
 
 def listed_model_view(document: Json, live: str | None, etag: str) -> ListedModel:
-    """The same in a list."""
+    """Build the view of a model version in a list."""
     return ListedModel.unchecked(**_model_fields(document), live=document["version"] == live, etag=etag)
 
 
 def shipped_model_view(live: str | None) -> ListedModel:
-    """The shipped model as it is answered."""
+    """Build the view of the shipped model."""
     fields = _model_fields(global_model().to_document())
     return ListedModel.unchecked(**fields, live=live is None, shipped=True, etag=None)

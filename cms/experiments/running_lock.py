@@ -1,7 +1,7 @@
-"""The lock of running experiments: lets one experiment of a tenant run, and keeps the models it shows from deletion.
+"""Lock of a tenant's running experiment: allows one experiment at a time, and protects its models from deletion.
 
-The lock is a document that names the running experiment and its model versions. A change that depends on it writes it
-back with its ETag in the same batch: of two changes that read the same version one is refused, and is tried again.
+The lock is a document that names the running experiment and its model versions. A change that depends on it writes the
+lock back with its ETag in the same batch. Of two changes that read the same version one is refused and tries again.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ from shared.adapters.retry import retry
 from shared.web.problems import Problem
 
 ATTEMPTS = 4
-"""How often a change is tried when others write first."""
+"""How often a change is tried on write conflicts."""
 Result = TypeVar("Result")
 
 
 async def running_lock(flow: DocumentFlow, tenant_id: str) -> Document | None:
-    """The tenant's lock, None before the first experiment started."""
+    """Read the tenant's lock; None if no experiment has ever started."""
     return await flow.stored(tenant_id, RUNNING_ID)
 
 
 def write_running_lock(lock: Document | None, body: Json) -> Operation:
-    """Write the lock over the version that was read."""
+    """Build the operation that writes the lock over the version that was read."""
     return Create(body) if lock is None else Replace(body, lock.etag)
 
 
 async def retry_on_conflict(attempt: Callable[[], Awaitable[Result]]) -> Result:
-    """Read, decide and write again when somebody else wrote first, so that the answer says what they did.
+    """Repeat `attempt` on write conflicts; it reads and decides anew, so its response reflects the other write.
 
-    Raises a 409 `Problem` after some attempts.
+    Raises a 409 `Problem` after `ATTEMPTS`.
     """
     try:
         return await retry(attempt, (Overtaken,), attempts=ATTEMPTS)

@@ -1,1 +1,1 @@
-"""Named feeds."""
+"""Named feeds and their drafts."""

@@ -1,4 +1,4 @@
-"""CMS endpoints of named feeds, with drafts."""
+"""CMS endpoints of named feeds and their drafts."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _EXAMPLE = {"title": "Kitchen", "base": {"categories": ["cooking"]}, "fallbackOr
 
 
 class FeedsApi:
-    """Named feeds and their drafts."""
+    """Manages named feeds and their drafts."""
 
     def __init__(self, edge: Edge, flow: DocumentFlow) -> None:
         self.edge = edge
@@ -53,7 +53,7 @@ class FeedsApi:
 
     @cms_endpoint("GET", "feeds", "List feeds", {200: Feeds})
     async def list_feeds(self, call: CmsRequest) -> func.HttpResponse:
-        """Every named feed, each with its draft if it has one."""
+        """Return every named feed, each with its draft if it has one."""
         drafts = await self._drafts.by_live_id(call.tenant_id)
         feeds: list[ListedFeed | NewFeed] = []
         for each in await self._feeds.list(call):
@@ -72,7 +72,7 @@ class FeedsApi:
 
     @reads("feeds/{id}", "Read a feed", StoredFeed)
     async def get_named_feed(self, call: CmsRequest) -> func.HttpResponse:
-        """The live feed's settings."""
+        """Return the live feed's settings."""
         return _answer(await self._feeds.get(call))
 
     @replaces("feeds/{id}", "Replace a feed", StoredFeed, FeedForm, _EXAMPLE)
@@ -82,12 +82,12 @@ class FeedsApi:
 
     @changes("feeds/{id}", "Change fields of a feed", StoredFeed, {"enabled": False})
     async def change_feed(self, call: CmsRequest) -> func.HttpResponse:
-        """Change the fields that the body names."""
+        """Change the fields in the body."""
         return _answer(await self._feeds.change(call))
 
     @deletes("feeds/{id}", "Delete a feed")
     async def delete_feed(self, call: CmsRequest) -> func.HttpResponse:
-        """Delete the live feed; its draft stays."""
+        """Delete the live feed. Its draft stays."""
         stored = await self._feeds.get(call)
         require_match(call, stored)
         await self._feeds.delete(call, stored)
@@ -97,7 +97,7 @@ class FeedsApi:
 
     @reads("feeds/{id}/draft", "Read a feed's draft", StoredFeed)
     async def get_feed_draft(self, call: CmsRequest) -> func.HttpResponse:
-        """The draft of a feed, which may be one that does not exist yet."""
+        """Return the draft of a feed; the live feed need not exist."""
         return _answer_draft(await self._drafts.get(call))
 
     @cms_endpoint(
@@ -112,10 +112,10 @@ class FeedsApi:
         etag=True,
     )
     async def save_feed_draft(self, call: CmsRequest) -> func.HttpResponse:
-        """Save the draft, over the one that `If-Match` names; without `If-Match` where there is none."""
+        """Save the draft, replacing the one that `If-Match` names; the first one needs no `If-Match`."""
         return _answer_draft(await self._drafts.save(call))
 
-    @deletes("feeds/{id}/draft", "Throw a feed's draft away")
+    @deletes("feeds/{id}/draft", "Delete a feed's draft")
     async def drop_feed_draft(self, call: CmsRequest) -> func.HttpResponse:
         """Delete the draft that `If-Match` names."""
         await self._drafts.drop(call)

@@ -1,4 +1,4 @@
-"""Named feeds: what is sent, what is stored, what is answered. Pure."""
+"""Forms, stored documents and views of named feeds. Pure."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Names = Annotated[list[Name], Field(max_length=50), Distinct]
 
 
 class BaseSetForm(Form):
-    """Which videos a feed is made of: any of the values of a kind, all kinds that have values. Empty: every video."""
+    """Videos of a feed. A video must match every non-empty list, with any of its values. All empty: every video."""
 
     playlists: Annotated[list[Slug], Field(max_length=10), Distinct] = []
     categories: Names = []
@@ -33,7 +33,7 @@ class BaseSetForm(Form):
 
 
 class FeedForm(Form):
-    """A whole feed, apart from its id. What is null is as the tenant's configuration has it."""
+    """A feed without its id. A null field uses the tenant's configuration."""
 
     title: Annotated[str, Field(min_length=1, max_length=100)]
     enabled: bool = True
@@ -48,7 +48,7 @@ class FeedForm(Form):
 
 
 class NewFeedForm(FeedForm):
-    """A whole feed with its id."""
+    """A feed with its id."""
 
     id: Slug
 
@@ -60,7 +60,7 @@ class NewFeedForm(FeedForm):
 
 
 class BaseSet(View):
-    """Which videos a feed is made of; an empty list says nothing, all lists empty: every video."""
+    """Videos of a feed. A video matches every non-empty list, with any of its values. All empty: every video."""
 
     playlists: list[str]
     categories: list[str]
@@ -70,22 +70,24 @@ class BaseSet(View):
 
 
 class StoredFeed(Stamped):
-    """A named feed. What is null is as the tenant's configuration has it."""
+    """A named feed. A null field uses the tenant's configuration."""
 
     id: str
     title: str
-    enabled: Annotated[bool, Field(description="false: apps that ask for it get 404.")]
+    enabled: Annotated[bool, Field(description="false: apps that request this feed get 404.")]
     base: BaseSet
     fallback_order: Annotated[
-        str, Field(json_schema_extra=one_of(*ORDERS), description="Its order while it is not personal.")
+        str, Field(json_schema_extra=one_of(*ORDERS), description="Order of the feed when it is not personalized.")
     ]
-    weights: Annotated[dict[str, float], Field(description="Over the tenant's, by the name of the feature.")]
+    weights: Annotated[
+        dict[str, float], Field(description="Weights by name of the feature; they override the tenant's.")
+    ]
     default_limit: int | None
     streak_cap: int | None
     creator_cap: int | None
     diversity: float | None
     maturity_ceiling: Annotated[
-        Rating | None, Field(description="The stricter of this and the tenant's policy counts.")
+        Rating | None, Field(description="Highest rating in this feed. The stricter of this and the tenant's applies.")
     ]
 
 
@@ -104,7 +106,7 @@ class ListedFeed(StoredFeed):
 
 
 class NewFeed(View):
-    """A feed that is only a draft yet."""
+    """A feed that exists only as a draft."""
 
     id: str
     draft: FeedDraft
@@ -118,7 +120,7 @@ class Feeds(View):
 
 
 def feed_document(id: str, form: FeedForm, now: float, who: str, before: Json | None = None) -> Json:
-    """A feed as it is stored."""
+    """Build the document of a feed."""
     body = form.model_dump(by_alias=True, exclude={"id"})
     return {"id": f"{FEED_PREFIX}{id}", "kind": "feed", "feedId": id, **body, "updatedAt": now, "updatedBy": who}
 
@@ -127,26 +129,26 @@ FEED_FIELDS = tuple(field.alias or name for name, field in FeedForm.model_fields
 
 
 def editable_feed(document: Json) -> dict[str, Any]:
-    """The fields of a stored feed that an editor may send back."""
+    """Return the fields of a stored feed that an editor can send back."""
     return {name: all_composed(document.get(name)) for name in FEED_FIELDS if document.get(name) is not None}
 
 
 def feed_fields(document: Json) -> dict[str, Any]:
-    """A stored feed as a view's fields."""
+    """Return a stored feed as the fields of a view."""
     nothing = dict.fromkeys(FEED_FIELDS)
     return {"id": document["feedId"], **nothing, **editable_feed(document), **stamp(document)}
 
 
 def feed_view(document: Json) -> StoredFeed:
-    """A feed as it is answered."""
+    """Build the view of a feed."""
     return StoredFeed.unchecked(**feed_fields(document))
 
 
 def draft_view(body: Json, etag: str) -> FeedDraft:
-    """A feed's draft as it is answered. `body` is the stored draft."""
+    """Build the view of a feed's draft. `body` is the stored draft."""
     return FeedDraft.unchecked(**feed_fields(body["feed"]), etag=etag)
 
 
 def feed_uses_playlist(feed: Json, playlist_id: str) -> bool:
-    """Whether a stored feed's base set names a playlist."""
+    """Return whether a stored feed's base set names a playlist."""
     return playlist_id in ((feed.get("base") or {}).get("playlists") or ())

@@ -1,1 +1,1 @@
-"""A tenant's past events: files of them, and the jobs that they become."""
+"""Import of a tenant's past events: files, and the jobs that process them."""

@@ -1,4 +1,4 @@
-"""CMS endpoints of a tenant's history: a file of past events becomes a job."""
+"""CMS endpoints to import a tenant's past events: upload a file, list jobs, read a job's progress."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ _EXAMPLE = {
 
 
 class HistoryApi:
-    """Files of past events, and their jobs."""
+    """Accepts files of past events, and shows their jobs."""
 
     def __init__(self, edge: Edge, importer: HistoryImporter, clock_trusted: Callable[[], bool]) -> None:
         self.edge = edge
         self._importer = importer
         self._clock_trusted = clock_trusted
 
-    @cms_endpoint("GET", "history", "List jobs over past events", {200: HistoryJobs}, tag="events")
+    @cms_endpoint("GET", "history", "List imports of past events", {200: HistoryJobs}, tag="events")
     async def list_history(self, call: CmsRequest) -> func.HttpResponse:
-        """The jobs of the last 91 days, the latest first."""
+        """Return the jobs of the last 91 days, the latest first."""
         found = await self._importer.jobs(call.tenant_id)
         found.sort(key=lambda each: each.job.author.at, reverse=True)
         return json_response(HistoryJobs.unchecked(jobs=[history_view(each) for each in found]))
@@ -48,9 +48,9 @@ class HistoryApi:
         "Import past events",
         {202: HistoryJob},
         tag="events",
-        description="Also as application/x-ndjson and text/csv. Up to 90 days back, so that the first night can learn: "
-        "they count in users' signals and in what ranking learns from, neither in statistics nor in today's demand. "
-        "What counted before is known by its user, video, type and second.",
+        description="Accepts JSON, application/x-ndjson and text/csv. Events can be up to 90 days old, so learning can "
+        "start the first night. They count in users' signals and in the learning data, but not in statistics or "
+        "current demand. Events with the same user, video, type and second count once.",
         body=HistoryEvents,
         example={"events": [_EXAMPLE]},
         parameters=(REASON,),
@@ -66,7 +66,7 @@ class HistoryApi:
         ),
     )
     async def import_history(self, call: CmsRequest) -> func.HttpResponse:
-        """202 with a job. The same file is the same job for as long as anything in it could count."""
+        """Queue a file: 202 with its job. The same file stays the same job as long as any of its events could count."""
         if not self._clock_trusted():
             raise clock_wrong()
         sent = call.request.get_body()
@@ -80,7 +80,7 @@ class HistoryApi:
         queued = await self._importer.job(call.tenant_id, id)
         return json_response(history_view(queued), 202, headers={"Location": f"/v1/cms/history/{id}"})
 
-    @cms_endpoint("GET", "history/{id}", "How far a job over past events is", {200: HistoryJob}, tag="events")
+    @cms_endpoint("GET", "history/{id}", "Read the progress of an import of events", {200: HistoryJob}, tag="events")
     async def get_history(self, call: CmsRequest) -> func.HttpResponse:
-        """How far a job is: its state, rows decided, counts, and which rows were rejected and why."""
+        """Return a job's progress: state, rows processed, counts, and rejected rows with their errors."""
         return json_response(history_view(await self._importer.job(call.tenant_id, call.path("id", JOB_ID))))

@@ -1,4 +1,4 @@
-"""Files of a tenant's history as jobs. What is done with their rows is not known here: `Taker` does it."""
+"""Imports files of past events as jobs. `Taker` processes the rows; this module only queues and reads them."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from cms.imports.models import Job
 from shared.adapters.documents.port import Json
 
 Refusal = tuple[int, str, str]
-"""A row's number, the code it is refused with, and the sentence."""
+"""A refused row: its number, error code and message."""
 
 
 class Taker(Protocol):
-    """Takes in the rows of a job."""
+    """Processes the rows of a job."""
 
     def kept(self, tenant_id: str, values: Json) -> Json | tuple[str, str]:
-        """What is stored of a row until it is worked off, or the code and the sentence it is refused with."""
+        """Return the fields of a row to store until it is processed, or the error code and message if it is refused."""
         ...
 
     async def go_on(
@@ -35,22 +35,24 @@ class Taker(Protocol):
         report: Callable[[int, Mapping[str, int], Sequence[Refusal]], Awaitable[None]],
         until: float,
     ) -> bool:
-        """Go on with a file (its tenant, its job, when it was sent) of `count` rows until a time; whether it is done
-        now. The rows are gone through once, in another thread."""
+        """Continue a file (tenant, job id, upload time) of `count` rows until `until`; return whether it is finished.
+
+        The rows are iterated once, in another thread.
+        """
         ...
 
 
 class HistoryImporter(JobQueue):
-    """Queues files of history, and works off the jobs of every tenant, one at a time in a process."""
+    """Queues files of past events, and runs the jobs of all tenants, one at a time per process."""
 
     def __init__(self, parts: JobParts, taker: Taker) -> None:
         super().__init__(HISTORY, parts)
         self._taker = taker
 
     def read(self, tenant_id: str, body: bytes, content_type: str) -> bytes:
-        """The lines to store of a file: no user hash and no field that history does not use is among them.
+        """Convert a file to the lines to store, without user hashes and unused fields.
 
-        Raises a 4xx `Problem` when the file as a whole cannot be read.
+        Raises a 4xx `Problem` if the file as a whole cannot be read.
         """
 
         def prepare(row: Row) -> Row:
@@ -64,11 +66,11 @@ class HistoryImporter(JobQueue):
         return read_file(body, content_type, HISTORY_FILE, prepare=prepare)
 
     async def go_on(self, job: Job, lines: bytes, progress: Progress, until: float) -> bool:
-        """Go on with the rows of a job until `until`; whether all are taken in."""
+        """Continue a job until `until`; return whether all rows are processed."""
         before: list[tuple[int, tuple[Fault, ...]]] = []
 
         def rows() -> Iterator[tuple[int, Json | None]]:
-            """One by one: as objects, all of a large file would take hundreds of megabytes."""
+            """Parse rows one by one, because all rows of a large file would take hundreds of megabytes."""
             for at, line in enumerate(io.BytesIO(lines)):
                 row = read_line(line.rstrip(b"\n"), at)
                 if row.values is None:

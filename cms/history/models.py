@@ -1,4 +1,4 @@
-"""Jobs over a tenant's history: what is sent, what is answered. Pure."""
+"""Request and response models of imports of past events. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from shared.domain.history import EVENT_FIELDS, MAX_AGE_DAYS, OFF, PERSONALIZATI
 from shared.web.responses import Count, Time, View
 
 KEEP_SECONDS = (MAX_AGE_DAYS + 1) * DAY_SECONDS
-"""How long a job is kept: until nothing in its file could count any more, so that the file stays the same job."""
+"""How long a job is kept: until none of its events could count, so the same file stays the same job."""
 HISTORY = JobKind("history", KEEP_SECONDS, repeatable=False, in_turn=True)
 HISTORY_FILE = FileForm(
     "events",
@@ -36,7 +36,7 @@ _TYPES = [name for name in EVENT_TYPES if name not in (PROGRESS, *ABOUT_NO_VIDEO
 
 
 class PastEvent(BaseModel):
-    """An event of former times, as it would have been sent when it happened. Unknown fields are dropped."""
+    """A past event, in the form in which apps send events. Unknown fields are dropped."""
 
     user: Annotated[str, Field(pattern="^[0-9a-f]{64}$", description="The hashed user id, as in `X-User`.")]
     type: Annotated[
@@ -47,48 +47,51 @@ class PastEvent(BaseModel):
     timestamp: Annotated[int | float | str, Field(description="ISO 8601, or milliseconds since the epoch.")]
     watchTimeMs: Annotated[float | None, Field(description="Required for `video_view`.")] = None
     rankPosition: int | None = None
-    eventId: Annotated[str | None, Field(description="The one that the app sent or will send, if any.")] = None
+    eventId: Annotated[str | None, Field(description="The event's id, if the app sent or will send the event.")] = None
     personalization: Annotated[
         str | None, Field(json_schema_extra={"enum": ["on", OFF]}, description="`off`: the user opted out.")
     ] = None
 
 
 class HistoryEvents(BaseModel):
-    """A file of past events as JSON."""  # for the document; the rows are read one by one
+    """A file of past events as JSON."""  # only for the OpenAPI document; rows are validated one by one
 
     events: Annotated[list[PastEvent], Field(min_length=1, max_length=HISTORY_FILE.max_rows)]
 
 
 class HistoryCounts(View):
-    """Rows that are decided, by what became of them."""
+    """Number of processed rows by outcome."""
 
     counted: Count
-    known: Annotated[Count, Field(description="The same user, video, type and second had counted before.")]
+    known: Annotated[Count, Field(description="Duplicates: same user, video, type and second as an earlier event.")]
     over_cap: Annotated[
-        Count, Field(description="In signals alone: more than a user, video and day, or a minute, may have.")
+        Count,
+        Field(description="Counted in signals only: above the limit per user, video and day, or per minute."),
     ]
-    day_full: Annotated[Count, Field(description="Not taken: the day has as many rows of history as it may.")]
-    left_out: Annotated[Count, Field(description="Of users who opted out or were erased.")]
+    day_full: Annotated[Count, Field(description="Not imported: the limit of imported rows for that day is reached.")]
+    left_out: Annotated[Count, Field(description="Rows of users who opted out or were erased.")]
     rejected: Count
 
 
 class RejectedRow(View):
-    """A row that was refused. `row` is its number in the file: of the spreadsheet, the line, the place in the list."""
+    """A rejected row. `row` is its number in the file: spreadsheet row, line, or position in the list, from 1."""
 
     row: Annotated[int, Field(ge=1)]
     errors: list[FaultView]
 
 
 class HistoryJob(View):
-    """How far the import of a file of history is."""
+    """Progress of an import of past events."""
 
     id: str
     state: Annotated[str, Field(json_schema_extra=one_of("queued", "processing", "done", "failed"))]
-    failure: Annotated[str | None, Field(description="Why it failed. The same file again goes on where it stopped.")]
+    failure: Annotated[
+        str | None, Field(description="Why it failed. Sending the same file again continues where it stopped.")
+    ]
     rows: Count
-    processed: Annotated[Count, Field(description="Rows that are decided.")]
+    processed: Annotated[Count, Field(description="Number of rows processed.")]
     counts: HistoryCounts
-    rejected: Annotated[list[RejectedRow], Field(description="The first of the rejected rows.")]
+    rejected: Annotated[list[RejectedRow], Field(description="The first rejected rows.")]
     rejected_not_listed: Count
     queued_at: Time
     started_at: Time | None
@@ -103,7 +106,7 @@ class HistoryJobs(View):
 
 
 def history_view(status: JobStatus) -> HistoryJob:
-    """A job as it is answered."""
+    """Build the view of a job."""
     job, progress = status.job, status.progress
     counts: dict[str, Any] = {name: int((progress.get("counts") or {}).get(name, 0)) for name in STATUSES}
     rejected = progress.get("rejections") or []

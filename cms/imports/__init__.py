@@ -1,1 +1,1 @@
-"""Bulk import of videos, at once or as a job."""
+"""Bulk import of videos, within the request or as a background job."""

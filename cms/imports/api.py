@@ -1,4 +1,4 @@
-"""CMS endpoints of imports: up to a thousand videos are written at once, more become a job."""
+"""CMS endpoints of video imports: up to 1,000 rows are written within the request, more become a background job."""
 
 from __future__ import annotations
 
@@ -21,11 +21,13 @@ from shared.web.endpoint import Edge, json_response
 from shared.web.problems import bad_request, unavailable
 
 MAX_IDEMPOTENCY_KEY = 200
-_IDEMPOTENCY_KEY = Parameter("Idempotency-Key", "header", "Yours, one a file.", {"type": "string"})
+_IDEMPOTENCY_KEY = Parameter(
+    "Idempotency-Key", "header", "A key that the client makes up for each file.", {"type": "string"}
+)
 
 
 class ImportsApi:
-    """Files of videos, and the jobs that large ones become."""
+    """Imports files of videos, and shows the jobs of large files."""
 
     def __init__(self, edge: Edge, importer: Importer, catalogs: Catalogs) -> None:
         self.edge = edge
@@ -34,7 +36,7 @@ class ImportsApi:
 
     @cms_endpoint("GET", "imports", "List import jobs", {200: ImportJobs}, tag="videos")
     async def list_imports(self, call: CmsRequest) -> func.HttpResponse:
-        """The jobs of the last 30 days, the latest first."""
+        """Return the jobs of the last 30 days, the latest first."""
         found = await self._importer.jobs(call.tenant_id)
         found.sort(key=lambda each: each.job.author.at, reverse=True)
         return json_response(ImportJobs.unchecked(imports=[job_view(each) for each in found]))
@@ -45,8 +47,8 @@ class ImportsApi:
         "Import a file of videos",
         {200: ImportReport, 202: ImportJob},
         tag="videos",
-        description="Also as application/x-ndjson and text/csv. Up to 1,000 rows are answered one by one; more "
-        "become a job.",
+        description="Accepts JSON, application/x-ndjson and text/csv. Up to 1,000 rows return a report of each row; "
+        "more become a background job.",
         body=ImportFile,
         example={"videos": [{"id": "vid_core", **VIDEO_EXAMPLE}]},
         parameters=(_IDEMPOTENCY_KEY, REASON),
@@ -63,7 +65,7 @@ class ImportsApi:
         ),
     )
     async def import_videos(self, call: CmsRequest) -> func.HttpResponse:
-        """Import a file: 200 with a report per row, or 202 with a job."""
+        """Import a file: 200 with a report of each row, or 202 with a job."""
         key = call.headers.get("idempotency-key", "")
         if len(key) > MAX_IDEMPOTENCY_KEY:
             raise bad_request(
@@ -84,7 +86,7 @@ class ImportsApi:
         queued = await self._importer.job(call.tenant_id, id)
         return json_response(job_view(queued), 202, headers={"Location": f"/v1/cms/imports/{id}"})
 
-    @cms_endpoint("GET", "imports/{id}", "How far an import is", {200: ImportJob}, tag="videos")
+    @cms_endpoint("GET", "imports/{id}", "Read the progress of an import", {200: ImportJob}, tag="videos")
     async def get_import(self, call: CmsRequest) -> func.HttpResponse:
-        """How far a job is: its state, rows processed, counts, and which rows were rejected and why."""
+        """Return a job's progress: state, rows processed, counts, and rejected rows with their errors."""
         return json_response(job_view(await self._importer.job(call.tenant_id, call.path("id", JOB_ID))))

@@ -1,4 +1,4 @@
-"""Reads files of rows, which are JSON, JSON lines or tables, into JSON lines that a job works off. Pure."""
+"""Converts uploaded files (JSON, JSON lines, tables) to JSON lines, one per row, for jobs to process. Pure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MAX_FILE_BYTES = 32_000_000
 
 @dataclass(frozen=True, slots=True)
 class FileForm:
-    """What a kind of file may hold: the name of its list in JSON, the columns of its table, and how many rows."""
+    """Format of a kind of file: the list's name in JSON, the columns of a table, and the largest number of rows."""
 
     list_name: str
     columns: Columns
@@ -30,9 +30,9 @@ class FileForm:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row of a file. `number` is what its author knows it by: the line, or the row of the spreadsheet, from 1.
+    """A row of a file. `number`: line or spreadsheet row, from 1.
 
-    `values` are what it says, None when `faults` say why it cannot be read. `empty`: columns without a value.
+    `values`: its fields, or None if `faults` say why it cannot be read. `empty`: names of columns without a value.
     """
 
     number: int
@@ -42,7 +42,7 @@ class Row:
 
     @property
     def id(self) -> str | None:
-        """The id, if it can be a video's."""
+        """The row's id if it has the form of a video id, else None."""
         id = (self.values or {}).get("id")
         return id.strip() if isinstance(id, str) and VIDEO_ID.matches(id.strip()) else None
 
@@ -52,8 +52,8 @@ def read_file(
 ) -> bytes:
     """Convert a file to JSON lines, one per row: from JSON `{"videos": [...]}`, from JSON lines, or from a table.
 
-    `prepare` changes each row before it is stored. Raises a 4xx `Problem` when the file as a whole cannot be read, or
-    is longer than allowed and `limited`. What a row holds is checked later, row by row.
+    `prepare` transforms each row before it is stored. Raises a 4xx `Problem` if the file as a whole cannot be read, or,
+    with `limited`, is too large. The contents of rows are validated later, row by row.
     """
     kind = content_type.partition(";")[0].strip().lower() or JSON_KIND
     if limited and len(body) > MAX_FILE_BYTES:
@@ -76,17 +76,17 @@ def read_file(
 
 
 def too_large() -> Problem:
-    """413."""
+    """Build a 413 `Problem` for a file above `MAX_FILE_BYTES`."""
     return Problem(413, "file_too_large", f"A file can have at most {MAX_FILE_BYTES // 1_000_000} MB. Split it.")
 
 
 def count_rows(lines: bytes) -> int:
-    """Rows of a file that `read_file` made."""
+    """Count the rows in the output of `read_file`."""
     return lines.count(b"\n") + 1 if lines else 0
 
 
 def read_line(line: bytes, at: int) -> Row:
-    """The row of a line that `read_file` made, or that a release before this one stored, numbered by its place."""
+    """Parse a line of `read_file`. A line stored by an earlier release has no number; it gets its position `at` + 1."""
     try:
         read = parse(line)
     except InvalidJson:
@@ -99,7 +99,7 @@ def read_line(line: bytes, at: int) -> Row:
 
 def _line(row: Row) -> bytes:
     faults = [fault.to_json() for fault in row.faults]
-    # The release before this one reads the values by the name `video`, whatever the rows are about.
+    # Earlier releases read the values from the field `video`, whatever the kind of rows.
     return orjson.dumps({"row": row.number, "video": row.values, "empty": row.empty, "faults": faults})
 
 

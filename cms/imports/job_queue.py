@@ -1,7 +1,7 @@
-"""Jobs over files, of any kind: queued with their file, worked off one at a time, followed up after a crash.
+"""Queue of background jobs over uploaded files: runs one job at a time per process, and resumes it after a crash.
 
-A job has two documents. The job document, in the container `tenants`, tells every instance that there is work. The
-progress document, in the container `videos`, says how far it is, and which worker has it for the next seconds.
+A job has two documents. The job document, in the container `tenants`, announces the work to every instance. The
+progress document, in the container `videos`, holds the progress and the worker's lease.
 """
 
 from __future__ import annotations
@@ -46,21 +46,21 @@ from shared.web.problems import Problem
 log = logging.getLogger("feed.imports")
 
 LEASE_SECONDS = 30.0
-"""A worker that has not written for this long is dead; another can go on."""
+"""A worker that has not written for this long counts as dead, and another can take over."""
 RUN_SECONDS = 240.0
 KEPT_REJECTIONS = 500
 KEPT_BYTES = 300_000
-"""Of rejections, and of notes: they are written with every slice."""
+"""Size limit of the stored rejections, and of the stored notes, because every slice writes them again."""
 FAILURES_ALLOWED = 3
-"""Runs that can end in an error before a job counts as one that cannot succeed."""
+"""Runs that can end in an error before the job is given up."""
 
 
 class TakenOver(Exception):
-    """Another worker goes on with this job."""
+    """Another worker has taken over this job."""
 
 
 class Progress:
-    """A job's progress document, leased to this worker; each write renews the lease."""
+    """A job's progress document, leased to this worker. Each write renews the lease."""
 
     def __init__(self, documents: DocumentStore, stored: Document, clock: Callable[[], float]) -> None:
         self._documents, self._stored, self._clock = documents, stored, clock
@@ -70,9 +70,9 @@ class Progress:
         return self._stored.body
 
     async def write(self, changes: Json, operations: Sequence[Operation] = ()) -> None:
-        """Write the progress with some fields changed, in one batch with operations of the tenant's videos.
+        """Write changed fields of the progress in one batch with operations on the tenant's videos.
 
-        Raises `TakenOver` when another worker wrote it, and `WriteRejected` when only another operation was refused.
+        Raises `TakenOver` if another worker wrote the progress, `WriteRejected` if only another operation was refused.
         """
         body = {**self.body, "leasedUntil": self._clock() + LEASE_SECONDS, **changes}
         before = self._stored
@@ -87,7 +87,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class JobParts:
-    """What a queue of jobs is built from. `clock` gives seconds since the epoch."""
+    """Dependencies of a job queue. `clock` gives seconds since the epoch."""
 
     documents: DocumentStore
     blobs: Blobs
@@ -98,7 +98,7 @@ class JobParts:
 
 
 class JobQueue(ABC):
-    """The jobs of one kind, of every tenant; one at a time in a process."""
+    """The jobs of one kind, of all tenants. Runs one at a time per process."""
 
     def __init__(self, kind: JobKind, parts: JobParts) -> None:
         self._kind = kind
@@ -111,16 +111,16 @@ class JobQueue(ABC):
         self._worker = secrets.token_hex(6)
         self._running = asyncio.Lock()
         self._failures: Counter[tuple[str, str]] = Counter()
-        """How often each job ended in an error of its own, in this process."""
+        """How often each job ended in an unexpected error in this process."""
 
-    # ---- what is asked for
+    # ---- requests
 
     async def queue(self, tenant_id: str, lines: bytes, author: Author, idempotency_key: str = "") -> str:
-        """Store the file and its job; the job's id.
+        """Store a file and queue its job; return the job's id.
 
-        The same file is the same job until that is done, and with the same idempotency key for as long as the job is
-        kept. Without a key, a file that is sent again later is imported again, where the kind of job allows it; else
-        only one that failed goes on from where it stopped.
+        The same file gets the same job until that job is done; with the same idempotency key, as long as the job is
+        stored. Without a key, a file sent again after that is imported again if the kind of job is `repeatable`.
+        Otherwise only a failed job is queued again, and continues where it stopped.
         """
         job = Job(tenant_id, _digest(tenant_id, idempotency_key, lines), count_rows(lines), author, self._kind)
         stored = await self._documents.read(TENANTS, tenant_id, job.document_id, latest=True)
@@ -136,30 +136,30 @@ class JobQueue(ABC):
         try:
             await apply_change(self._documents, change, author)
         except Problem as problem:
-            if problem.code != "already_exists":  # else the same file was sent twice at the same time
+            if problem.code != "already_exists":  # else the same file was sent twice concurrently
                 raise
         await self._tenants_refresher.refresh()
         return job.id
 
     async def _begin_again(self, job: Job, stored: Document, lines: bytes) -> None:
-        """Queue a job once more that failed; one that succeeded stays as it is."""
+        """Queue a failed job again. Does nothing for a job that succeeded."""
         if stored.body.get("failure") is None:
             return
         await self._blobs.write(UPLOADS, job.blob, lines)
         queued = {**stored.body, "state": "queued", "failure": None, "failedAt": None}
-        with contextlib.suppress(WriteRejected):  # then somebody else has sent it again
+        with contextlib.suppress(WriteRejected):  # another call has queued it again
             await self._documents.write(TENANTS, job.tenant_id, [Replace(queued, stored.etag)])
         await self._tenants_refresher.refresh()
 
     async def jobs(self, tenant_id: str) -> list[JobStatus]:
-        """Every job that is kept, with its progress."""
+        """Read every stored job with its progress."""
         found: list[Document] = []
         for prefix in self._kind.prefixes:
             found += await query_all(self._documents, TENANTS, tenant_id, prefix)
         return [await self._status(each) for each in found if without_tombstone(each)]
 
     async def job(self, tenant_id: str, id: str) -> JobStatus:
-        """One job. Raises a 404 `Problem` when there is none."""
+        """Read one job. Raises a 404 `Problem` if there is none."""
         for prefix in reversed(self._kind.prefixes):
             found = without_tombstone(await self._documents.read(TENANTS, tenant_id, f"{prefix}{id}", latest=True))
             if found is not None:
@@ -175,10 +175,10 @@ class JobQueue(ABC):
 
     @abstractmethod
     async def go_on(self, job: Job, lines: bytes, progress: Progress, until: float) -> bool:
-        """Go on with a file from where `progress` stands until `until` (`elapsed_seconds`); whether it is done."""
+        """Continue a file from `progress` until `until` (of `elapsed_seconds`); return whether it is finished."""
 
     async def run(self) -> int:
-        """Work off the queued jobs that no other worker has, for a few minutes; how many were finished."""
+        """Run queued jobs that no other worker has leased, for at most `RUN_SECONDS`; return how many were finished."""
         if self._running.locked():
             return 0
         finished = 0
@@ -195,7 +195,7 @@ class JobQueue(ABC):
         return finished
 
     async def _in_turn(self, tenant_id: str, ids: Sequence[str]) -> list[str]:
-        """The jobs in the order in which they were queued."""
+        """Sort jobs by the time at which they were queued."""
         queued: dict[str, float] = {}
         try:
             for id in ids:
@@ -212,23 +212,23 @@ class JobQueue(ABC):
         except (StoreUnavailable, BlobsUnavailable):
             self._telemetry.count("store_failures", self._kind.name)
         except (Problem, TakenOver):
-            pass  # its videos kept changing, or another worker goes on: the next run looks again
+            pass  # its videos kept changing, or another worker took over: the next run tries again
         except Exception as error:
             await self._failed(tenant_id, id, error)
         return False
 
     async def _failed(self, tenant_id: str, id: str, error: Exception) -> None:
-        """Log why a job did not go on; after `FAILURES_ALLOWED` times end it, for it will not succeed."""
+        """Log why a job failed; give it up after `FAILURES_ALLOWED` failures."""
         error_id = secrets.token_hex(8)
         log.error("an import failed, error id %s\n%s", error_id, traceback_without_values(error))
         self._failures[tenant_id, id] += 1
         if self._failures[tenant_id, id] < FAILURES_ALLOWED:
             return
-        with contextlib.suppress(StoreError):  # then the next run tries to say so
+        with contextlib.suppress(StoreError):  # the next run tries to write it again
             await self._give_up(tenant_id, id, f"Its rows could not be written. Quote the error id {error_id}.")
 
     async def _give_up(self, tenant_id: str, id: str, reason: str) -> None:
-        """End a job for good, with a reason that its reader sees."""
+        """End a job for good, with a reason that clients see."""
         stored = await self._documents.read(TENANTS, tenant_id, id, latest=True)
         if stored is not None and stored.body.get("state") != "done":
             failed = {**stored.body, "state": "done", "failure": reason, "failedAt": self._clock()}
@@ -237,7 +237,7 @@ class JobQueue(ABC):
         self._failures.pop((tenant_id, id), None)
 
     async def _work(self, tenant_id: str, id: str, until: float) -> bool:
-        """Go on with a job until `until`; whether it is finished now."""
+        """Continue a job until `until`; return whether it is finished."""
         stored = await self._documents.read(TENANTS, tenant_id, id, latest=True)
         if stored is None or stored.body.get("state") == "done":
             return False
@@ -253,18 +253,18 @@ class JobQueue(ABC):
             if not await self.go_on(job, lines, progress, until):
                 return False
             await progress.write({"finishedAt": self._clock(), "leasedUntil": 0.0})
-        await self._blobs.delete(UPLOADS, job.blob)  # first: of a job that is done nobody would
+        await self._blobs.delete(UPLOADS, job.blob)  # first, because no later run would delete the file of a done job
         await self._documents.write(TENANTS, tenant_id, [Upsert({**stored.body, "state": "done"})])
         await self._tenants_refresher.refresh()
         return True
 
     async def _take_lease(self, job: Job) -> Progress | None:
-        """The progress document, leased to this worker; None while another worker holds the lease."""
+        """Lease the progress document to this worker; None while another worker holds the lease."""
         now = self._clock()
         stored = await self._documents.read(VIDEOS, job.tenant_id, job.progress_id, latest=True)
         if stored is not None:
             owner, until = stored.body.get("worker"), float(stored.body.get("leasedUntil", 0.0))
-            if owner != self._worker and now < until <= now + 2 * LEASE_SECONDS:  # beyond, a clock was set back
+            if owner != self._worker and now < until <= now + 2 * LEASE_SECONDS:  # a later end: a clock was set back
                 return None
         body: Json = {
             "id": job.progress_id,
@@ -290,7 +290,7 @@ class JobQueue(ABC):
 
 
 def kept_rows(before: list[Json], more: list[Json]) -> list[Json]:
-    """The first rows of a list that stays within `KEPT_REJECTIONS` and `KEPT_BYTES`."""
+    """Append rows to a list until it reaches `KEPT_REJECTIONS` or `KEPT_BYTES`."""
     kept = list(before)
     room = KEPT_BYTES - len(json.dumps(kept))
     for row in more:

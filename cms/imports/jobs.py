@@ -1,7 +1,7 @@
-"""Bulk imports of videos: a thousand rows at once, more as a job that survives a crash and counts every row once.
+"""Imports videos in bulk: up to 1,000 rows at once, more as a job that resumes after a crash and counts each row once.
 
-The progress of a job is written in one atomic batch with the rows it counts, so a slice is either written and counted
-or neither; the next worker begins where the count stopped.
+A job writes its progress in one atomic batch with the rows that it counts. So a slice is both written and counted, or
+neither, and the next worker continues where the count stopped.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from shared.domain.clocks import elapsed_seconds
 from shared.web.problems import Problem
 
 SLICE_ROWS = 90
-"""Rows per batch: with progress and audit, below what a batch can hold."""
+"""Rows per batch: with progress and audit, below the limit of operations in a batch."""
 SLICE_BYTES = 1_000_000
-"""Of the videos in a batch, which can have 2 MB with progress and audit."""
+"""Size of the videos in a batch. A batch can have 2 MB with progress and audit."""
 READS_AT_ONCE = 16
 ATTEMPTS = 8
 PAUSE_SECONDS = 0.02
-"""Between slices, so that requests of viewers come first."""
+"""Pause between slices, so viewers' requests come first."""
 ROWS_BETWEEN_YIELDS = 15
-"""Rows before the event loop gets its turn: about a millisecond."""
+"""Rows processed before yielding to the event loop: about a millisecond."""
 
 
 class Importer(JobQueue):
-    """Imports files at once or as jobs, and works off the jobs of every tenant, one at a time in a process."""
+    """Imports files at once or as jobs, and runs the jobs of all tenants, one at a time per process."""
 
     def __init__(self, parts: JobParts) -> None:
         super().__init__(IMPORT, parts)
@@ -42,11 +42,11 @@ class Importer(JobQueue):
     # ---- at once
 
     async def import_now(self, tenant_id: str, lines: bytes, author: Author, *, audited: bool = True) -> list[Outcome]:
-        """Write the rows; each row's outcome. A row with faults does not stop the others.
+        """Write the rows; return each row's outcome. A row with faults does not stop the others.
 
-        `audited`: the history tells of it. The local import of a data set is no editor's work.
+        `audited`: write audit entries; False for the local import of a data set, which no editor made.
 
-        Raises a 409 `Problem` when other writers keep changing the same videos.
+        Raises a 409 `Problem` if other writers keep changing the same videos.
         """
         rows = lines.split(b"\n")
         outcomes: list[Outcome] = []
@@ -71,7 +71,7 @@ class Importer(JobQueue):
     # ---- as a job
 
     async def go_on(self, job: Job, lines: bytes, progress: Progress, until: float) -> bool:
-        """Write the rows that are not written yet, until `until`; whether all of them are."""
+        """Write the remaining rows until `until`; return whether all are written."""
         rows = lines.split(b"\n")
         while progress.body["processed"] < len(rows):
             if elapsed_seconds() >= until:
@@ -81,7 +81,7 @@ class Importer(JobQueue):
         return True
 
     async def _import_counted_slice(self, job: Job, rows: Sequence[bytes], progress: Progress) -> None:
-        """Write the next rows together with the count of them, which also renews the lease."""
+        """Write the next rows in one batch with the progress, which also renews the lease."""
         done = progress.body
 
         async def write() -> None:
@@ -97,7 +97,7 @@ class Importer(JobQueue):
             }
             await progress.write(counted, operations)
 
-        try:  # what is refused is a video that was edited meanwhile
+        try:  # a refused write means that a video was edited meanwhile
             await retry(write, (WriteRejected,), attempts=ATTEMPTS)
         except WriteRejected as refusal:
             raise _conflict() from refusal
@@ -107,7 +107,7 @@ class Importer(JobQueue):
     async def _apply_slice(
         self, tenant_id: str, rows: Sequence[bytes], start: int, author: Author, audited: bool = True
     ) -> tuple[list[Operation], list[Outcome]]:
-        """What to write for up to `SLICE_ROWS` rows, with one audit entry for all, and each row's outcome."""
+        """Build the writes of up to `SLICE_ROWS` rows, with one audit entry for all; also return each row's outcome."""
         parsed = [read_line(line, start + at) for at, line in enumerate(rows[start : start + SLICE_ROWS])]
         stored = await self._read_videos(tenant_id, {row.id for row in parsed if row.id})
         now = self._clock()
@@ -135,7 +135,7 @@ class Importer(JobQueue):
         return operations, outcomes
 
     async def _read_videos(self, tenant_id: str, ids: set[str]) -> dict[str, Document]:
-        """Those of the videos that are stored, tombstones included."""
+        """Read those of the videos that are stored, tombstones included."""
         limit = asyncio.Semaphore(READS_AT_ONCE)
 
         async def read(id: str) -> Document | None:
@@ -147,7 +147,7 @@ class Importer(JobQueue):
 
 
 def stored_bytes(document: Json) -> int:
-    """How long a document is as the store gets it, every character beyond ASCII as six or twelve."""
+    """Return the length of a document as sent to the store: each non-ASCII character takes six or twelve bytes."""
     return len(json.dumps(document))
 
 

@@ -1,4 +1,4 @@
-"""Import jobs: what is stored, what is answered. Pure."""
+"""Stored documents and views of import jobs. Pure."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from shared.web.responses import Count, Time, View
 
 JOB_ID = Format(r"[0-9a-f]{24}", "24 lower-case hex digits")
 KEEP_SECONDS = 30 * DAY_SECONDS
-"""How long a job can be read after it was queued."""
+"""How long a job is stored after it was queued."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobKind:
-    """A kind of jobs over files. `name` stands in ids, in the audit and in metrics.
+    """A kind of job over files. `name` is used in ids, in the audit and in metrics.
 
-    `repeatable`: a file whose job is done can be sent again. `in_turn`: jobs of one tenant go one after another, in the
-    order in which they were queued. `earlier`: what ids of jobs of earlier releases begin with.
+    `repeatable`: a file whose job is done can be imported again. `in_turn`: jobs of one tenant run one after another,
+    in the order in which they were queued. `earlier`: id prefixes of jobs stored by earlier releases.
     """
 
     name: str
@@ -42,23 +42,23 @@ class JobKind:
 
     @property
     def prefixes(self) -> tuple[str, ...]:
-        """What the ids of its documents begin with, earlier releases' first."""
+        """Id prefixes of its documents, those of earlier releases first."""
         return (*self.earlier, f"{self.document_kind}:")
 
 
 IMPORT = JobKind("import", KEEP_SECONDS, earlier=("import:",))
-"""Files as an earlier release stored them have the first prefix."""
+"""Imports of videos. Jobs stored by earlier releases have the prefix `import:`."""
 
 
 class ImportFile(BaseModel):
-    """A file of videos as JSON."""  # for the document; the rows are read one by one
+    """A file of videos as JSON."""  # only for the OpenAPI document; rows are validated one by one
 
-    videos: Annotated[list[Any], Field(description="Each as it is sent to create a video.")]
+    videos: Annotated[list[Any], Field(description="Each in the form of the body that creates a video.")]
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A queued file. `author` is who uploaded it, and when; `failure` why it was given up, None while it was not."""
+    """A job over an uploaded file. `author`: who uploaded it and when; `failure`: why it was given up, else None."""
 
     tenant_id: str
     id: str
@@ -70,14 +70,14 @@ class Job:
 
     @classmethod
     def from_document(cls, document: Document, kind: JobKind = IMPORT) -> Job:
-        """The job of a stored document."""
+        """Parse a stored job."""
         body = document.body
         author = Author(str(body.get("who", "")), float(body["queuedAt"]), body.get("why"))
         failure, failed_at = body.get("failure"), body.get("failedAt")
         return cls(document.partition, str(body["jobId"]), int(body["rows"]), author, kind, failure, failed_at)
 
     def to_document(self) -> Json:
-        """The job as it is stored when it is queued."""
+        """Build the document of a newly queued job."""
         return {
             "id": self.document_id,
             "kind": self.kind.document_kind,
@@ -105,14 +105,14 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class JobStatus:
-    """A job and its stored progress, {} before the work began."""
+    """A job and its stored progress, {} before the first run."""
 
     job: Job
     progress: Json
 
 
 def state_of(status: JobStatus) -> str:
-    """A job's state as it is answered."""
+    """Return a job's state: queued, processing, done or failed."""
     if status.job.failure:
         return "failed"
     if status.progress.get("finishedAt") is not None:
@@ -121,17 +121,19 @@ def state_of(status: JobStatus) -> str:
 
 
 class ImportRow(View):
-    """What became of a row. `row` is its number in the file: of the spreadsheet, the line or the place in the list."""
+    """Outcome of a row. `row` is its number in the file: spreadsheet row, line, or position in the list, from 1."""
 
     row: Annotated[int, Field(ge=1)]
-    id: Annotated[str | None, Field(description="null: the row has none that can be read.")]
+    id: Annotated[str | None, Field(description="null: the row has no readable id.")]
     status: Annotated[str, Field(json_schema_extra=one_of(*STATUSES))]
     errors: Annotated[list[FaultView], Field(description="Why it was rejected.")] = []
-    notes: Annotated[list[FaultView], Field(description="What did not happen although it was written.")] = []
+    notes: Annotated[
+        list[FaultView], Field(description="Fields that were not applied although the row was accepted.")
+    ] = []
 
 
 class ReportCounts(View):
-    """Rows by what became of them; a status that no row has is left out."""
+    """Number of rows by status. A status without rows is left out."""
 
     created: Count = 0
     updated: Count = 0
@@ -140,14 +142,14 @@ class ReportCounts(View):
 
 
 class ImportReport(View):
-    """What became of each row of a small file."""
+    """Outcome of each row of a small file."""
 
     rows: list[ImportRow]
     counts: ReportCounts
 
 
 class JobCounts(View):
-    """Rows by what became of them."""
+    """Number of rows by status."""
 
     created: Count
     updated: Count
@@ -156,17 +158,17 @@ class JobCounts(View):
 
 
 class ImportJob(View):
-    """How far the import of a large file is."""
+    """Progress of the import of a large file."""
 
     id: str
     state: Annotated[str, Field(json_schema_extra=one_of("queued", "processing", "done", "failed"))]
-    failure: Annotated[str | None, Field(description="Why it failed; rows processed until then are written.")]
+    failure: Annotated[str | None, Field(description="Why it failed. Rows processed before the failure are written.")]
     rows: Count
     processed: Count
-    counts: Annotated[JobCounts, Field(description="Rows processed, by what became of them.")]
-    rejected: Annotated[list[ImportRow], Field(description="The first of the rejected rows.")]
+    counts: Annotated[JobCounts, Field(description="Number of processed rows by status.")]
+    rejected: Annotated[list[ImportRow], Field(description="The first rejected rows.")]
     rejected_not_listed: Count
-    noted: Annotated[list[ImportRow], Field(description="The first of the accepted rows with notes.")]
+    noted: Annotated[list[ImportRow], Field(description="The first accepted rows with notes.")]
     noted_not_listed: Count
     queued_at: Time
     started_at: Time | None
@@ -181,7 +183,7 @@ class ImportJobs(View):
 
 
 def report_view(outcomes: Sequence[Outcome]) -> ImportReport:
-    """The answer to a small file."""
+    """Build the report of a small file."""
     counts = Counter(outcome.status for outcome in outcomes)
     return ImportReport.unchecked(
         rows=[ImportRow.unchecked(**outcome.to_json()) for outcome in outcomes],
@@ -190,7 +192,7 @@ def report_view(outcomes: Sequence[Outcome]) -> ImportReport:
 
 
 def job_view(status: JobStatus) -> ImportJob:
-    """A job as it is answered."""
+    """Build the view of a job."""
     job, progress = status.job, status.progress
     processed = int(progress.get("processed", 0))
     counts = {name: int((progress.get("counts") or {}).get(name, 0)) for name in STATUSES}

@@ -1,4 +1,4 @@
-"""Applies one row of an import to the stored video. Pure."""
+"""Applies a row of an import to the stored video, or creates a video from it. Pure."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from cms.videos.takedowns import ACTIVE, kept_for_restore
 from shared.adapters.documents.port import Json
 
 MAX_ROWS_AT_ONCE = 1_000
-"""More rows than this become a job."""
+"""Files with more rows become a job."""
 CREATED, UPDATED, UNCHANGED, REJECTED = STATUSES = ("created", "updated", "unchanged", "rejected")
 
 VIDEO_FILE = FileForm(
@@ -45,7 +45,7 @@ VIDEO_FILE = FileForm(
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a row; `status` is one of `STATUSES`. `notes`: what it did not do although it is accepted."""
+    """Outcome of a row; `status` is one of `STATUSES`. `notes`: fields not applied although the row was accepted."""
 
     row: int
     id: str | None
@@ -63,10 +63,10 @@ class Outcome:
 
 
 def apply_row(row: Row, stored: Json | None, now: float, who: str) -> tuple[Outcome, Json | None]:
-    """What a row makes of a video, and the document to write, None when there is none.
+    """Apply a row; return its outcome and the document to write, None if nothing changes or the row is rejected.
 
-    A row changes the fields that it names, so a file can hold only some. A status for a video that is taken down is
-    kept for its restoring, and a note says so. A new video needs every required field.
+    A row changes only the fields that it has; a new video needs every required field. A status for a taken-down video
+    is stored for its restore, and a note says so.
     """
     if row.values is None or row.faults:
         return Outcome(row.number, row.id, REJECTED, row.faults), None
@@ -87,7 +87,7 @@ def apply_row(row: Row, stored: Json | None, now: float, who: str) -> tuple[Outc
 
 
 def _notes(row: Row, stored: Json) -> Iterator[Fault]:
-    """Fields that keep their value although their cell is empty."""
+    """Build notes for fields that keep their value although their cell is empty."""
     for name in row.empty:
         if name in OPTIONAL and stored.get(name) not in (None, "", [], {}, 0, ACTIVE):
             what = f"The cell is empty, so {name} stays as it is. Write {NONE_WORD} to empty it."

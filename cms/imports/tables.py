@@ -1,7 +1,7 @@
-"""Reads tables: CSV in UTF-8 or UTF-16, with commas, semicolons or tabs, as spreadsheets and databases write it. Pure.
+"""Parses CSV tables of spreadsheets and databases: UTF-8 or UTF-16, with commas, semicolons or tabs. Pure.
 
-A row keeps the number that it has in a spreadsheet: an empty row counts, a cell of several lines does not count twice,
-and a first line `sep=;` is no row, because spreadsheets hide it.
+A row keeps its number in the spreadsheet: an empty row counts, a cell of several lines counts once, and a first line
+`sep=;` does not count, because spreadsheets hide it.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from cms.forms import Fault, shown_name
 from shared.web.problems import Problem, bad_request
 
 NONE_WORD = "none"
-"""A cell that says so empties the field."""
+"""A cell with this word empties the field."""
 NOT_UTF8 = "not_utf8"
 _NONE_WORDS = frozenset((NONE_WORD, "null", "\\n"))
-"""The same as databases write it, in lower case."""
+"""The same word and its spellings in databases, in lower case."""
 _SEPARATOR_LINE = re.compile(r'"?sep=([,;\t|])"?\r?\n', re.IGNORECASE)
 _NOT_FOLDED = re.compile(r"[^a-z0-9]+")
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?(e[+-]?[0-9]{1,3})?", re.IGNORECASE)
@@ -34,8 +34,11 @@ csv.field_size_limit(1_000_000)
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """The columns there can be, and which of them hold numbers, lists, and lists or maps in JSON. `optional`: those
-    that `none` empties. `required`: the one that a table must have."""
+    """Known columns of a kind of table.
+
+    `numbers`, `lists`: columns of these types; `objects`: lists or maps in JSON; `optional`: columns that the word
+    `none` can empty; `required`: the column that a table must have.
+    """
 
     names: Sequence[str]
     numbers: Sequence[str]
@@ -47,7 +50,7 @@ class Columns:
 
 @dataclass(frozen=True, slots=True)
 class TableRow:
-    """A row as JSON. `empty` names the columns whose cell is empty; `faults` say what cannot be read in it."""
+    """A row as JSON. `empty`: names of columns with an empty cell; `faults`: cells that cannot be read."""
 
     number: int
     values: dict[str, Any]
@@ -56,9 +59,9 @@ class TableRow:
 
 
 def read_table(body: bytes, columns: Columns) -> list[TableRow]:
-    """The rows below the header; empty ones are passed over. Raises a 400 `Problem` when the whole cannot be read.
+    """Parse the rows below the header, skipping empty ones. Raises a 400 `Problem` if the table cannot be read.
 
-    Names of columns are compared without regard to case, spaces, dashes and underscores.
+    Column names match regardless of case, spaces, dashes and underscores.
     """
     text = _decoded(body)
     separator = _SEPARATOR_LINE.match(text)
@@ -76,7 +79,7 @@ def read_table(body: bytes, columns: Columns) -> list[TableRow]:
 
 
 def _decoded(body: bytes) -> str:
-    """The text; a byte that is no UTF-8 becomes a surrogate, for which its row is refused."""
+    """Decode the file. A byte that is not UTF-8 becomes a surrogate, and the row with it is refused later."""
     if body.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         try:
             return body.decode("utf-16")
@@ -86,7 +89,7 @@ def _decoded(body: bytes) -> str:
 
 
 def _delimiter(text: str) -> str:
-    """What separates the names of the header: the most frequent of comma, semicolon and tab."""
+    """Detect the delimiter: the most frequent of comma, semicolon and tab in the header."""
     header = next((line for line in text.splitlines() if line.strip()), "")
     return max(",;\t", key=header.count)
 
@@ -114,12 +117,12 @@ def _records(text: str, delimiter: str) -> list[list[str]]:
 
 
 def folded(name: str) -> str:
-    """A name without what people write differently: case, spaces, dashes, underscores."""
+    """Normalize a column name: lower case, without spaces, dashes and underscores."""
     return _NOT_FOLDED.sub("", name.lower())
 
 
 def _header(cells: Sequence[str], columns: Columns) -> list[str]:
-    """The name of each column. One that is not known stays as it is, and its cells are refused later."""
+    """Return the name of each column. An unknown name stays as it is, and its cells are refused later."""
     known = {folded(name): name for name in columns.names}
     names = [known.get(folded(cell), cell.strip()) for cell in cells]
     if columns.required not in names:
@@ -167,7 +170,7 @@ def _row(number: int, cells: Sequence[str], names: Sequence[str], columns: Colum
 
 
 def _value(name: str, text: str, columns: Columns, delimiter: str) -> object:
-    """A cell as JSON, or why it cannot be read. What is no number stays text, and is refused later."""
+    """Convert a cell to JSON, or to a fault. Text in a column of numbers stays text and is refused later."""
     if name in columns.optional and text.lower() in _NONE_WORDS:
         return None
     if name in columns.lists:
@@ -178,7 +181,7 @@ def _value(name: str, text: str, columns: Columns, delimiter: str) -> object:
 
 
 def _object(name: str, text: str) -> object:
-    """A list or a map in JSON."""
+    """Parse a list or map in JSON."""
     try:
         found = orjson.loads(text)
     except orjson.JSONDecodeError:
@@ -189,7 +192,7 @@ def _object(name: str, text: str) -> object:
 
 
 def _list(name: str, text: str) -> object:
-    """Entries separated by |, or else by commas, semicolons or line breaks; or a list in JSON."""
+    """Split entries at |, or else at commas, semicolons or line breaks; or parse a list in JSON."""
     if text.startswith(("[", "{")):
         try:
             entries = orjson.loads(text)
@@ -203,7 +206,7 @@ def _list(name: str, text: str) -> object:
 
 
 def _number(name: str, text: str, delimiter: str) -> object:
-    """A number; with a decimal comma where that is clear, which it always is between semicolons."""
+    """Parse a number. A decimal comma is accepted if it is unambiguous, as in files delimited by semicolons."""
     if _DECIMAL_COMMA.fullmatch(text):
         if delimiter != ";" and _GROUPED.fullmatch(text):
             return Fault(

@@ -1,1 +1,1 @@
-"""Shows editors what a tenant's learning found, and records when a model is taken back."""
+"""Shows editors what the nightly learning found for their tenant, and takes back models that lose to the holdout."""

@@ -1,4 +1,4 @@
-"""CMS endpoint of a tenant's own learning: what is served and why, the night's figures, the holdout, the suggestion."""
+"""CMS endpoint of a tenant's learning: served models and the reason, nightly results, holdout, suggested model."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from shared.web.endpoint import Edge, json_response
 
 
 class LearningApi:
-    """What a tenant's own learning found. It is decided at night, and read here."""
+    """Shows the stored results of a tenant's nightly learning."""
 
     def __init__(self, edge: Edge, flow: DocumentFlow, flags: Flags) -> None:
         self.edge = edge
         self._flow = flow
         self._flags = flags
 
-    @cms_endpoint("GET", "learning", "What each night learns, and what ranks", {200: Learning}, problems=("not_found",))
+    @cms_endpoint("GET", "learning", "Read the results of learning", {200: Learning}, problems=("not_found",))
     async def get_learning(self, call: CmsRequest) -> func.HttpResponse:
-        """What is stored now: the state, what ranks and why, the newest night's figures, what the holdout watched, what
-        was taken back, and the version that is suggested."""
+        """Return the stored state: served models and the reason, the latest night's results, the holdout's watch time,
+        taken-back versions, and the suggested version."""
         tenant = Tenant.from_document((await stored_configuration(self._flow, call.tenant_id)).body)
         stored = await self._flow.read(call.tenant_id, AUTO_MODEL_ID)
         auto = AutoModel.from_document(stored.body) if stored else None
@@ -42,7 +42,7 @@ class LearningApi:
         return json_response(view)
 
     async def _versions(self, tenant_id: str, tenant: Tenant, auto: AutoModel | None) -> dict[str, Json]:
-        """The stored versions that are served or suggested; those that are gone are left out."""
+        """Read the model versions that are served or suggested; deleted ones are left out."""
         named = {tenant.model_version, *((auto.popularity, auto.personal, auto.suggested) if auto else ())}
         found: dict[str, Json] = {}
         for version in sorted(each for each in named if each is not None):

@@ -1,4 +1,4 @@
-"""Response models of a tenant's learning. Pure. Unreadable parts of a stored report are left out."""
+"""Response models of a tenant's learning. Unreadable parts of a stored report are left out. Pure."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ BY = ("promotion", "learning", "shipped")
 
 
 class Lift(View):
-    """A difference with its 95 % interval: 0.05 is 5 % more."""
+    """A difference with its 95 % confidence interval: 0.05 is 5 % more."""
 
     value: float
     low: float
@@ -34,40 +34,44 @@ class Lift(View):
 
 
 class Explored(View):
-    """What was learned from the places that chance fills."""
+    """Results from exploration places, which are filled at random."""
 
     shown: Count
     long_views: Count
     difference: Annotated[
         Lift | None,
-        Field(description="By how much the personal model tells better than popularity what was watched long (AUC)."),
+        Field(description="AUC of the personal model minus that of popularity, in predicting long views."),
     ]
 
 
 class NightReport(View):
-    """What the newest night measured, by replaying a day that the models had not seen."""
+    """Results of the latest night: a replay of a day that the models were not trained on."""
 
     requests: Annotated[Count, Field(description="Requests of that day with a long view.")]
-    decided_over_days: Annotated[Count, Field(description="Days that the decision rests on.")]
-    decided_by: Annotated[Lift | None, Field(description="The lift that the decision rests on.")]
+    decided_over_days: Annotated[Count, Field(description="Number of days on which the decision is based.")]
+    decided_by: Annotated[Lift | None, Field(description="The lift on which the decision is based.")]
     lift: Annotated[
-        Lift | None, Field(description="Of the personal model over the tenant's fitted popularity (NDCG@20), that day.")
+        Lift | None,
+        Field(description="NDCG@20 of the personal model over the tenant's fitted popularity model, on that day."),
     ]
     placebo: Annotated[
         Lift | None,
-        Field(description="The same if what was shown and not watched counted: how much of it imitates the past."),
+        Field(
+            description="The same lift if videos shown but not watched counted as hits. It measures how much of the "
+            "lift only imitates the previous ranking."
+        ),
     ]
     without_learning: Annotated[
-        Lift | None, Field(description="Of the shipped popularity, which a tenant has without learning.")
+        Lift | None, Field(description="The same lift for the shipped popularity model, used without learning.")
     ]
-    explored: Annotated[Explored | None, Field(description="null: too little was shown by chance.")]
+    explored: Annotated[Explored | None, Field(description="null: too few videos were shown by exploration.")]
 
 
 class HoldoutDayView(View):
-    """What users of the two groups watched on a day (UTC), in seconds per user who came."""
+    """Watch time of the two groups on a day (UTC), in seconds per active user."""
 
     day: str
-    personal: Annotated[str | None, Field(description="The version that the others were served; null: none.")]
+    personal: Annotated[str | None, Field(description="The version served to users outside the holdout; null: none.")]
     model_seconds: float | None
     holdout_seconds: float | None
     model_users: Count
@@ -75,51 +79,59 @@ class HoldoutDayView(View):
 
 
 class Holdout(View):
-    """The users who are never served a learned personal model, against the others. They have the last word."""
+    """Comparison of the holdout (users who never get a learned personal model) with the other users.
+
+    A model that loses to the holdout is taken back, whatever its replay says.
+    """
 
     on: Annotated[bool, Field(description="The configuration's `holdout`.")]
     percent: float
-    days: Annotated[list[HoldoutDayView], Field(description="Newest last.")]
-    judged_days: Annotated[Count, Field(description="How many of them count for the model that is served.")]
-    lift: Annotated[Lift | None, Field(description="Of watch time per user and day; null: too few to tell.")]
-    verdict: Annotated[str, Field(description="What these days say, in words.")]
+    days: Annotated[list[HoldoutDayView], Field(description="The newest day last.")]
+    judged_days: Annotated[Count, Field(description="Number of these days that count for the served model.")]
+    lift: Annotated[Lift | None, Field(description="Difference in watch time per user and day; null: too little data.")]
+    verdict: Annotated[str, Field(description="The result in words.")]
 
 
 class Served(View):
-    """What ranks now."""
+    """The models that rank now."""
 
-    by: Annotated[str, Field(description="Who decided it.", json_schema_extra=one_of(*BY))]
+    by: Annotated[str, Field(description="What selected them.", json_schema_extra=one_of(*BY))]
     personal: Annotated[str, Field(description="The version that ranks personal pages.")]
     popularity: Annotated[str, Field(description="The version that orders the popular feed.")]
     why: str
 
 
 class Suggestion(View):
-    """A version to promote: `POST models/{version}/promote`."""
+    """A model version suggested for promotion with `POST models/{version}/promote`."""
 
     version: str
     why: str
 
 
 class Learning(View):
-    """What a tenant's own learning found, and what became of it."""
+    """State and results of a tenant's learning."""
 
     state: Annotated[AutoModelState, Field(description="The configuration's `autoModel`.")]
-    promoting: Annotated[bool, Field(description="The flag `auto-models`; false: nothing new is promoted anywhere.")]
-    night: Annotated[str | None, Field(description="The newest day (UTC) that was judged; null: none yet.")]
+    promoting: Annotated[bool, Field(description="The flag `auto-models`. false: no new model is promoted.")]
+    night: Annotated[str | None, Field(description="The latest day (UTC) that was evaluated; null: none yet.")]
     served: Served
     suggestion: Suggestion | None
     report: NightReport | None
     holdout: Holdout
-    taken_back: Annotated[list[str], Field(description="Versions that lost to the holdout, newest first.")]
+    taken_back: Annotated[list[str], Field(description="Versions that lost to the holdout, the newest first.")]
     taken_back_on: str | None
-    nothing_promoted_until: Annotated[str | None, Field(description="After a take-back: the first night again.")]
+    nothing_promoted_until: Annotated[
+        str | None, Field(description="After a take-back: the first night on which models can be promoted again.")
+    ]
 
 
 def learning_view(
     tenant: Tenant, auto: AutoModel | None, models: ServedModels | None, suggestion_stored: bool, promoting: bool
 ) -> Learning:
-    """The state of a tenant. `models` None: what is stored cannot be served, so the shipped models are."""
+    """Build the view of a tenant's learning.
+
+    `models`: the served models; None if the stored ones are invalid, and the shipped ones are served.
+    """
     verdict = judge(auto) if auto else None
     return Learning(
         state=tenant.auto_model,  # type: ignore[arg-type]
@@ -144,23 +156,23 @@ def learning_view(
 
 def _served(tenant: Tenant, auto: AutoModel | None, models: ServedModels | None) -> Served:
     if models is None:
-        why = "What is stored cannot be served: the shipped models rank until it is repaired."
+        why = "The stored models are invalid, so the shipped models rank until they are repaired."
         return Served(by="shipped", personal=global_model().version, popularity=popularity_model().version, why=why)
     if tenant.model_version is not None:
-        by, why = "promotion", "This version was promoted by hand, and stands above what is learned."
+        by, why = "promotion", "This version was promoted by hand, which overrides learned models."
     elif tenant.auto_model == AUTO_ON and auto is not None and (auto.personal or auto.popularity):
         by, why = "learning", auto.why
     elif tenant.auto_model == AUTO_OFF:
         by, why = "shipped", "Learning is switched off here (autoModel)."
     elif tenant.auto_model == AUTO_SUGGEST:
-        by, why = "shipped", "What is learned is only suggested here (autoModel), and nothing was promoted."
+        by, why = "shipped", "Learned models are only suggested here (autoModel), and no version was promoted."
     else:
         by, why = "shipped", "Nothing has been learned yet."
     return Served(by=by, personal=models.personal.version, popularity=models.popularity.version, why=why)
 
 
 def _suggestion(tenant: Tenant, auto: AutoModel | None) -> Suggestion | None:
-    """None where nothing is suggested, or it is what is served."""
+    """Build the suggestion; None if there is none, or it is served already."""
     if auto is None or auto.suggested is None or tenant.auto_model == AUTO_OFF:
         return None
     served = tenant.model_version or (auto.personal if tenant.auto_model == AUTO_ON else None)
@@ -220,7 +232,7 @@ def _rest_ends(auto: AutoModel | None) -> str | None:
 
 
 def _lift(stored: object) -> Lift | None:
-    """Value, low and high as a report holds them."""
+    """Parse value, low and high from a stored report."""
     if not isinstance(stored, list) or len(stored) != 3 or not all(is_number(each) for each in stored):
         return None
     return Lift(value=stored[0], low=stored[1], high=stored[2])

@@ -1,4 +1,4 @@
-"""Takes learned models back whose users watch less than the holdout, each night, whatever `auto-models` says."""
+"""Takes back learned models whose users watch less than the holdout. Runs each night, even with `auto-models` off."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from shared.web.problems import Problem
 log = logging.getLogger("feed.cms")
 
 WHO = "nightly learning"
-"""Who the history says it was."""
+"""Author name in the audit."""
 ATTEMPTS = 5
 
 
 class TakeBacks:
-    """Reads what holdout and others watched, and writes the state of those tenants whose model lost."""
+    """Compares the watch time of holdout and other users, and takes back models that lost."""
 
     def __init__(
         self,
@@ -42,12 +42,12 @@ class TakeBacks:
         self._clock = clock
 
     async def run(self) -> int:
-        """Look at every tenant that is served a personal model; how many were taken back.
+        """Check every tenant with a learned personal model; return how many models were taken back.
 
-        It can run again at any time. One tenant's failure keeps no other from its look; it is counted and logged, and
-        the next call tries again.
+        Can be repeated at any time. A tenant's failure is counted and logged, does not affect other tenants, and is
+        retried by the next call.
         """
-        await self._refresher.refresh()  # the night before it in this call may have written a moment ago
+        await self._refresher.refresh()  # the learning step of the same night can just have written
         taken_back = 0
         for tenant_id in self._tenants.ids():
             known = self._tenants.auto_model(tenant_id)
@@ -58,7 +58,7 @@ class TakeBacks:
             except (StoreError, Problem) as error:
                 self._telemetry.count("model_take_backs", tenant_id, "failed")
                 log.error("the look at the holdout of tenant %s failed: %s", tenant_id, type(error).__name__)
-            except Exception as error:  # whatever is stored of a tenant, it concerns this one alone
+            except Exception as error:  # one tenant's damaged data must not stop the others
                 self._telemetry.count("model_take_backs", tenant_id, "failed")
                 log.error("the look at the holdout of tenant %s failed\n%s", tenant_id, traceback_without_values(error))
         if taken_back:
@@ -66,8 +66,9 @@ class TakeBacks:
         return taken_back
 
     async def _look_at(self, tenant_id: str) -> bool:
-        """Whether the tenant's model was taken back. Raises `StoreUnavailable`, and `Overtaken` when others keep
-        writing first.
+        """Judge one tenant's model; return whether it was taken back.
+
+        Raises `StoreUnavailable`, and `Overtaken` after repeated write conflicts.
         """
         meant: AutoModel | None = None
 
@@ -78,7 +79,7 @@ class TakeBacks:
             if stored is None or auto is None:
                 return None
             if meant is not None and meant.personal == auto.personal and meant.taken_back == auto.taken_back:
-                return meant  # it was written, and only the answer was lost
+                return meant  # an earlier attempt wrote it, and the store's response was lost
             left = take_back(auto, judge(auto))
             if left is auto:
                 return None

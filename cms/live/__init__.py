@@ -1,1 +1,1 @@
-"""How the service does at the moment, for operators."""
+"""Current state of the service, for operators."""

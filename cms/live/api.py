@@ -1,4 +1,4 @@
-"""CMS endpoint of how the service does at the moment, for the platform's own keys."""
+"""CMS endpoint of the service's current state: traffic, latencies, queues, dependencies, flags; for operators."""
 
 from __future__ import annotations
 
@@ -24,21 +24,24 @@ from shared.web.problems import bad_request
 DEFAULT_MINUTES = 5
 LOOK_SECONDS = 2.0
 KEEP_SECONDS = 5.0
-"""What one look at the bus showed holds for so long, for whoever asks: a page that is open costs a look each time."""
+"""How long a reading of the queues is reused for all callers; an open page would read the bus again at each refresh."""
 
 _MINUTES = Parameter(
     "minutes",
     "query",
-    f"How far back; {DEFAULT_MINUTES} when absent.",
+    f"Length of the window in minutes; {DEFAULT_MINUTES} when absent.",
     {"type": "integer", "minimum": 1, "maximum": MOST_MINUTES},
 )
 
 
 @dataclass(frozen=True, slots=True)
 class LiveSources:
-    """What the answer is made of. `states`: what each dependency answers; `ages`: seconds by source, None before the
-    first read; `elapsed` gives seconds and never goes back. `whole`: this process is all there is. `flags_file`: flags
-    are in a file, not in App Configuration."""
+    """Sources of the response.
+
+    `states`: checks each dependency; `ages`: age of cached data by source in seconds, None before the first read;
+    `elapsed` gives seconds and never goes back. `whole`: this process is the whole service. `flags_file`: flags are in
+    a file, not in App Configuration.
+    """
 
     telemetry: Telemetry
     recent: Recent
@@ -51,7 +54,7 @@ class LiveSources:
 
 
 class LiveApi:
-    """The present of this process. Nothing in an answer is of a user, a key or a caller."""
+    """Shows the current state of this process. Responses contain no data of users, keys or callers."""
 
     def __init__(self, edge: Edge, sources: LiveSources) -> None:
         self.edge = edge
@@ -62,18 +65,18 @@ class LiveApi:
     @cms_endpoint(
         "GET",
         "live",
-        "How the service does at the moment",
+        "Read the current state of the service",
         {200: Operating},
         tag="access",
-        description="Requests, times, queues, dependencies and flags of the last minutes, for the platform's own keys. "
-        "On Azure it is the instance that answers, but for the queues.",
+        description="Requests, latencies, queues, dependencies and flags of the last minutes, for the platform's own "
+        "keys. On Azure all except the queues are of the instance that responds.",
         scopes=("ops",),
         operator=True,
         parameters=(_MINUTES,),
         problems=("invalid_minutes",),
     )
     async def get_live(self, call: CmsRequest) -> func.HttpResponse:
-        """The last minutes and the present of this process."""
+        """Return the metrics of the last minutes and the current state of this process."""
         minutes = _minutes(call.request.params.get("minutes"))
         sources = self._sources
         states, waiting = await asyncio.gather(sources.states(), self._waiting())
@@ -92,7 +95,7 @@ class LiveApi:
         return json_response(view)
 
     async def _waiting(self) -> Sequence[Waiting] | None:
-        """What waits on the bus: of the look under way, or of the last one while that holds. None: no answer."""
+        """Return the queues: from the read in progress, or the last one for `KEEP_SECONDS`. None: the bus failed."""
         task = self._look
         if task is None or (task.done() and not 0 <= self._sources.elapsed() - self._looked_at < KEEP_SECONDS):
             task = self._look = asyncio.create_task(self._look_at_bus(), name="live-queues")
@@ -110,7 +113,7 @@ class LiveApi:
 
 
 def _minutes(text: str | None) -> int:
-    """Raises a 400 `Problem`."""
+    """Parse the parameter. Raises a 400 `Problem`."""
     if text is None:
         return DEFAULT_MINUTES
     if not (text.isascii() and text.isdecimal() and len(text) <= 2 and 1 <= int(text) <= MOST_MINUTES):

@@ -1,4 +1,4 @@
-"""Builds what `GET /v1/cms/live` answers: how much is asked, how fast it is served, and what fails. Pure."""
+"""Builds the response of `GET /v1/cms/live`: traffic, latencies, queues, dependencies, outages and flags. Pure."""
 
 from __future__ import annotations
 
@@ -40,7 +40,10 @@ def operating_view(
     outage_now: float,
     flags_on: Mapping[str, float],
 ) -> Operating:
-    """The answer. `outages` have times of the clock that says `outage_now`; `flags_on` has 1 or 0 by flag."""
+    """Build the response.
+
+    `outage_now`: current time on the clock of `outages`; `flags_on`: flag → 1 or 0.
+    """
     return Operating(
         as_of=iso_time(now),
         scope=scope,
@@ -71,7 +74,7 @@ def _feeds(window: Window) -> FeedTraffic:
 
 
 def _stages(window: Window) -> Iterator[StageTimes]:
-    """In the order in which stages first ended, which is that of a request."""
+    """Yield stages in the order in which they first ended, which is their order in a request."""
     for stage, mode in window.labels("feed_stage_ms"):
         times = _times(window.spread("feed_stage_ms", stage, mode))
         yield StageTimes(stage=stage, mode=mode, **times.model_dump())

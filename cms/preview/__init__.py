@@ -1,1 +1,1 @@
-"""The feed of a user or a described viewer, now and under a draft."""
+"""Previews of the feed for a stored user or a described viewer, live and with a draft applied."""

@@ -1,4 +1,4 @@
-"""CMS endpoint of the preview: the feed of a stored or a described user, live and under a draft."""
+"""CMS endpoint of the preview: the feed of a stored user or a described viewer, live and with a draft applied."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ READ_SECONDS = 2.0
 DAY_SECONDS = 86_400.0
 MOST_DAYS_AHEAD = 366
 
-_X_USER = Parameter("X-User", "header", "The user whose feed to show.", {"type": "string"})
+_X_USER = Parameter("X-User", "header", "The user whose feed is previewed.", {"type": "string"})
 
 
 @dataclass(frozen=True, slots=True)
 class _Viewer:
-    """Whose feed is previewed. `synthetic`: described by the request; `unavailable`: the signals could not be read."""
+    """The previewed viewer. `synthetic`: described by the request; `unavailable`: the signals could not be read."""
 
     signals: Signals | None
     synthetic: bool = False
@@ -61,7 +61,7 @@ class _Viewer:
 
 
 class PreviewApi:
-    """Previews. They record nothing."""
+    """Serves previews, which record nothing."""
 
     def __init__(
         self,
@@ -83,9 +83,9 @@ class PreviewApi:
     @cms_endpoint(
         "POST",
         "preview",
-        "The feed of a user or of somebody described, now and under a draft",
+        "Preview the feed of a user or a described viewer, live and with a draft",
         {200: Preview},
-        description="Nothing is recorded.",
+        description="A preview records no events, statistics or signals.",
         body=PreviewForm,
         example={"viewer": {"likedCategories": ["fitness"]}},
         body_required=False,
@@ -93,7 +93,7 @@ class PreviewApi:
         problems=("invalid_document", "invalid_user", "not_found"),
     )
     async def preview(self, call: CmsRequest) -> func.HttpResponse:
-        """The live feed, the drafted one when a draft is sent, and why the videos asked about are there or not."""
+        """Return the live feed, the drafted feed if a draft is sent, and explanations of the videos in `why`."""
         form = checked(PreviewForm, call.optional_body())
         at = _moment(form, call.now)
         synthetic = not call.headers.get("x-user")
@@ -103,7 +103,7 @@ class PreviewApi:
         configuration = (await stored_configuration(self._flow, call.tenant_id)).body
         catalog = await self._feed.catalogs.get(call.tenant_id)
 
-        # No await from here on: the catalog may not change under the preview.
+        # No await from here on: the catalog must not change during the preview.
         viewer = stored or _Viewer(_described_signals(form.viewer, catalog, call), synthetic=True)
         seed = fingerprint(call.tenant_id if synthetic else hashed)  # the same for both feeds: only the draft differs
         tenant = Tenant.from_document(configuration)
@@ -126,7 +126,7 @@ class PreviewApi:
         return json_response(Preview.unchecked(**fields, live=live_feed(live), why=asked_videos(shown, form.why)))
 
     async def _stored_viewer(self, user_key: str) -> _Viewer:
-        """A stored user. The read bypasses the feed's cache of signals, which stays as it is."""
+        """Read a stored user's signals. The read bypasses the feed's cache and does not change it."""
         try:
             read = self._flow.store.read(USER_ACTIVITY, user_key, SIGNALS_ID)
             document = await with_timeout(READ_SECONDS, read, StoreUnavailable)
@@ -135,7 +135,7 @@ class PreviewApi:
             return _Viewer(None, unavailable=True)
 
     def _input(self, session: FeedSession, at: float, viewer: _Viewer, editorial: Editorial) -> PreviewInput:
-        """What the feed would use for this viewer under the session's tenant. Raises `InvalidModel`."""
+        """Build the inputs that the feed would use for this viewer and tenant. Raises `InvalidModel`."""
         tenant, user_key = session.tenant, session.user_key
         stored = partial(self._tenants.model, tenant.id)
         models = served_models(tenant, self._tenants.auto_model(tenant.id), stored)
@@ -162,7 +162,7 @@ class PreviewApi:
         )
 
     def _reason(self, session: FeedSession, viewer: _Viewer) -> str | None:
-        """Why the feed is not personalized, None when it is. A described viewer counts as included in a roll-out."""
+        """Return why the feed is not personalized; None if it is. A described viewer counts as part of a rollout."""
         reason = self._feed.why_not_personalized(session.query, session.tenant, session.user_key)
         if reason is not None and not (viewer.synthetic and reason in ("not_in_rollout", "dark_launch")):
             return reason
@@ -173,7 +173,7 @@ class PreviewApi:
         return None
 
     def _proposed(self, draft: DraftForm, stored: Json, call: CmsRequest) -> Tenant:
-        """The tenant under a draft. Raises a 422 `Problem` for what could not be saved."""
+        """Return the tenant with a draft applied. Raises a 422 `Problem` if the draft could not be saved."""
         form = checked(ConfigurationForm, {**editable(stored), **draft.configuration})
         body = {**stored, **form.model_dump(by_alias=True)}
         if draft.model_version is not None:
@@ -192,7 +192,7 @@ class PreviewApi:
 
 
 def _moment(form: PreviewForm, now: float) -> float:
-    """When schedules are looked at. Raises a 422 `Problem` for a time that is too far away."""
+    """Return the time at which schedules are evaluated. Raises a 422 `Problem` if it is too far away."""
     if form.at is not None and not now - DAY_SECONDS <= form.at <= now + MOST_DAYS_AHEAD * DAY_SECONDS:
         raise refused([Fault("at", "out_of_range", f"at must be from yesterday to {MOST_DAYS_AHEAD} days ahead.")])
     return now if form.at is None else form.at

@@ -1,4 +1,4 @@
-"""Explains a preview: what made a video's score, and why a video is not on the page. Pure."""
+"""Explains a preview: the contributions to a video's score, and why a video is not on the page. Pure."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from shared.domain.records import RATINGS
 from shared.domain.rules import EXCLUDE, LIMIT
 
 MIN_AMOUNT = 5e-7
-"""Contributions that change a score by less are left out."""
+"""Smaller contributions are left out."""
 _RATING_OF_RANK = {rank: rating for rating, rank in RATINGS.items()}
 
 
 def contributions(result: PreviewResult, row: int) -> list[Contribution]:
-    """What made a video's score, the largest part first; rules are a part of their own. They add up to the score."""
+    """Return the contributions to a video's score, the largest first. They add up to the score and include rules."""
     catalog = result.catalog
     explained = explain(catalog.columns, catalog.stats, result.viewer.signals, row, result.model, result.options)
     parts = [
@@ -33,7 +33,7 @@ def contributions(result: PreviewResult, row: int) -> list[Contribution]:
 
 
 def absence_fields(result: PreviewResult, row: int | None) -> dict[str, Any]:
-    """Why a video is not on the page, as the fields of an `Absence`. `row` None: the catalog does not have it."""
+    """Return why a video is not on the page, as the fields of an `Absence`. `row` None: it is not in the catalog."""
     if row is None:
         return {"reason": "unknown", "text": "There is no video of that id."}
     place = result.places().get(row)
@@ -48,7 +48,7 @@ def absence_fields(result: PreviewResult, row: int | None) -> dict[str, Any]:
 
 
 def _removed_text(result: PreviewResult, row: int, reason: str) -> str:
-    """What a filter's removal of a video means for this viewer."""
+    """Describe why a filter removed a video for this viewer."""
     text = FILTERS[reason][0]
     if reason == "maturity":
         own = _RATING_OF_RANK.get(int(result.catalog.columns.maturity[row]), "no known rating")
@@ -65,7 +65,7 @@ def _removed_text(result: PreviewResult, row: int, reason: str) -> str:
 
 
 def _outranked_fields(result: PreviewResult, row: int) -> dict[str, Any]:
-    """Why other candidates were chosen: the ranking's rule, and where the video comes by its score."""
+    """Return why other candidates were chosen: the ranking's rule, and the video's position by score."""
     catalog = result.catalog
     found = why_absent(
         catalog.columns,

@@ -1,4 +1,4 @@
-"""Previews: what is sent and what is answered. Pure."""
+"""Request and response models of previews. Pure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from shared.web.responses import Amount, Count, View
 
 
 class ViewerForm(Form):
-    """A viewer by their hints and tastes. Without tastes it is a newcomer."""
+    """A described viewer: hints and tastes. Without tastes it is a new user."""
 
     country: Country | None = None
     language: Language | None = None
@@ -29,11 +29,11 @@ class ViewerForm(Form):
     liked_categories: Texts = []
     skipped_categories: Texts = []
     liked_tags: Texts = []
-    consented: Annotated[bool, Field(description="Whether the viewer lets their feed be personal.")] = True
+    consented: Annotated[bool, Field(description="Whether the viewer consents to personalization.")] = True
 
 
 class DraftForm(Form):
-    """What is different: fields of the configuration, rules by id, rules left out, playlists, another model."""
+    """Changes to preview: configuration fields, rules added or replaced, rules removed, playlists, model version."""
 
     configuration: dict[str, object] = {}
     rules: Annotated[list[NewRuleForm], Field(max_length=200)] = []
@@ -43,7 +43,7 @@ class DraftForm(Form):
 
 
 class PreviewForm(Form):
-    """What to preview. The header `X-User` names a stored user; without it, `viewer` describes one."""
+    """A preview request. The header `X-User` names a stored user; without it, `viewer` describes one."""
 
     viewer: ViewerForm = ViewerForm()
     limit: Annotated[Whole, Field(ge=1, le=MAX_LIMIT)] | None = None
@@ -52,14 +52,14 @@ class PreviewForm(Form):
     at: Annotated[
         Instant | None,
         Field(
-            description="When schedules of rules and videos are looked at, up to a year ahead; null: now. "
-            "The ranking is that of now."
+            description="Time at which schedules of rules and videos are evaluated, up to a year ahead; null: now. "
+            "The ranking is always the current one."
         ),
     ] = None
 
 
 class VideoSummary(View):
-    """A video as the preview lists it."""
+    """Summary of a video in a preview."""
 
     video_id: str
     title: str
@@ -71,7 +71,7 @@ class VideoSummary(View):
 
 
 class Contribution(View):
-    """One feature's part of a score: amount = weight × value."""
+    """One feature's contribution to a score: amount = weight × value."""
 
     feature: str
     unit: str
@@ -87,11 +87,11 @@ class AppliedRule(View):
     name: str
     action: Action
     multiplier: Multiplier = 1.0
-    positions: Annotated[list[Position], Field(description="Of a pin only.")] = []
+    positions: Annotated[list[Position], Field(description="Only for a pin.")] = []
 
 
 class CountedRule(AppliedRule):
-    """The same, with how many videos it matches."""
+    """A rule in force, with the number of videos that it matches."""
 
     matches: Count
 
@@ -99,41 +99,43 @@ class CountedRule(AppliedRule):
 class PreviewItem(VideoSummary):
     """A video of the page, and why it is there."""
 
-    rank: Annotated[Count, Field(description="0-based place.")]
+    rank: Annotated[Count, Field(description="Position on the page, from 0.")]
     score: Annotated[float, Field(description="Comparable within one page only.")]
     contributions: Annotated[
-        list[Contribution], Field(description="The largest first; their amounts add up to the score.")
+        list[Contribution], Field(description="The largest first. Their amounts add up to the score.")
     ]
-    rules: Annotated[list[AppliedRule], Field(description="Those that match this video.")]
-    explored: Annotated[bool, Field(description="It has the place in which new videos are tried.")]
-    pinned: Annotated[bool, Field(description="A rule holds it at this position.")]
+    rules: Annotated[list[AppliedRule], Field(description="Rules that match this video.")]
+    explored: Annotated[bool, Field(description="true: the video has the exploration place, which tries new videos.")]
+    pinned: Annotated[bool, Field(description="true: a rule pins the video to this position.")]
 
 
 class DraftItem(PreviewItem):
     """A video of the drafted page, compared with the live one."""
 
-    before: Annotated[Count | None, Field(description="0-based place in the live feed; null: not on the page.")]
-    moved: Annotated[int | None, Field(description="Places up; less than 0: down; null: it was not on the page.")]
+    before: Annotated[Count | None, Field(description="Position in the live feed, from 0; null: not on the page.")]
+    moved: Annotated[
+        int | None, Field(description="Positions moved up; negative: down; null: it was not on the live page.")
+    ]
 
 
 class Absence(View):
-    """Why a video is not on the page. `reason` is `served` when it is there."""
+    """Why a video is not on the page. `reason` is `served` if it is on the page."""
 
     reason: Annotated[str, Field(json_schema_extra=one_of(*dict.fromkeys(("served", "unknown", *FILTERS, *ABSENCES))))]
     text: Annotated[str, Field(description="The reason in words.")]
-    place: Annotated[Count, Field(description="0-based place by its score alone, where it was a candidate.")] = 0
+    place: Annotated[Count, Field(description="Position by score alone, from 0, if it was a candidate.")] = 0
     candidates: Count = 0
     contributions: list[Contribution] = []
 
 
 class LeftVideo(Absence, VideoSummary):
-    """A video of the live page that is not on the drafted one, and why."""
+    """A video of the live page that is not on the drafted page, and why."""
 
-    before: Annotated[Count, Field(description="0-based place in the live feed.")]
+    before: Annotated[Count, Field(description="Position in the live feed, from 0.")]
 
 
 class AskedVideo(Absence, VideoSummary):
-    """A video that was asked about. One that does not exist has no more than its id."""
+    """A video that the request asked about. One that does not exist has only its id."""
 
     title: str = ""
     main_tag: str = ""
@@ -146,46 +148,48 @@ class AskedVideo(Absence, VideoSummary):
 RemovedCounts = Annotated[
     dict[str, Count],
     Field(
-        description="Videos by the first filter that removed them; filters that removed none are left out. Known "
-        f"filters: {', '.join(f'`{name}`' for name in FILTERS)}. More may come."
+        description="Number of videos by the first filter that removed them; filters without any are left out. Known "
+        f"filters: {', '.join(f'`{name}`' for name in FILTERS)}. More can be added."
     ),
 ]
 
 
 class PreviewFeed(View):
-    """What both feeds of a preview have in common."""
+    """Common fields of the live and the drafted feed."""
 
     mode: Mode
     reason: Reason
     reason_text: Annotated[str | None, Field(description="The reason in words.")]
     model_version: str
-    arm: Annotated[str | None, Field(description="The arm of the running experiment this user is in.")]
-    candidates: Annotated[Count, Field(description="Videos that no filter removed.")]
+    arm: Annotated[str | None, Field(description="The user's arm of the running experiment; null: none.")]
+    candidates: Annotated[Count, Field(description="Number of videos that no filter removed.")]
     removed: RemovedCounts
     rules: Annotated[
         list[CountedRule],
-        Field(description="Rules in force for this viewer, and how many videos each one matches."),
+        Field(description="Rules in force for this viewer, and the number of videos that each matches."),
     ]
 
 
 class LiveFeed(PreviewFeed):
-    """The first page as it is now."""
+    """The first page of the live feed."""
 
     items: list[PreviewItem]
 
 
 class DraftFeed(PreviewFeed):
-    """The first page under the draft, compared with the live one."""
+    """The first page with the draft applied, compared with the live one."""
 
     items: list[DraftItem]
-    left: Annotated[list[LeftVideo], Field(description="Videos of the live page that are not on this one, and why.")]
+    left: Annotated[list[LeftVideo], Field(description="Videos of the live page that are not on this page, and why.")]
 
 
 class Preview(View):
-    """The live feed, and the drafted one when a draft was sent."""
+    """The live feed, and the drafted feed if a draft was sent."""
 
     live: LiveFeed
-    draft: Annotated[DraftFeed, Field(default=None, description="Where a draft was sent.")]
+    draft: Annotated[DraftFeed, Field(default=None, description="Only present if a draft was sent.")]
     switch: Annotated[dict[str, bool], Field(description="Feature flags as operators set them.")]
-    why: Annotated[list[AskedVideo], Field(description="For each video asked about.")]
-    needs_confirmation: Annotated[list[str], Field(default=[], description="Who would be shown stronger ratings.")]
+    why: Annotated[list[AskedVideo], Field(description="Explanation of each video in the request's `why`.")]
+    needs_confirmation: Annotated[
+        list[str], Field(default=[], description="Viewers who would see stronger ratings with the draft.")
+    ]

@@ -1,4 +1,4 @@
-"""Views of a preview: the live feed, the drafted one beside it, and why a video is or is not there. Pure."""
+"""Builds the views of a preview: live feed, drafted feed, and explanations of single videos. Pure."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ _SUMMARY = ("videoId", "title", "mainTag", "tags", "durationSeconds", "maturityR
 
 
 def live_feed(result: PreviewResult) -> LiveFeed:
-    """The live feed."""
+    """Build the view of the live feed."""
     items = [PreviewItem.unchecked(**_item_fields(result, row, place)) for row, place in result.places().items()]
     return LiveFeed.unchecked(**_feed_fields(result), items=items)
 
 
 def draft_feed(result: PreviewResult, live: PreviewResult) -> DraftFeed:
-    """The drafted feed, with how each video moved against the live one."""
+    """Build the view of the drafted feed, with each video's move compared with the live feed."""
     before, after = live.places(), result.places()
     items = [
         DraftItem.unchecked(
@@ -52,7 +52,7 @@ def draft_feed(result: PreviewResult, live: PreviewResult) -> DraftFeed:
 
 
 def asked_videos(result: PreviewResult, ids: Sequence[str]) -> list[AskedVideo]:
-    """Why each of some videos is, or is not, on the page."""
+    """Explain for each video why it is, or is not, on the page."""
     rows = [(id, result.catalog.columns.row(id)) for id in ids]
     return [
         AskedVideo.unchecked(
@@ -63,7 +63,7 @@ def asked_videos(result: PreviewResult, ids: Sequence[str]) -> list[AskedVideo]:
 
 
 def _feed_fields(result: PreviewResult) -> dict[str, Any]:
-    """The fields of a `PreviewFeed`."""
+    """Return the fields of a `PreviewFeed`."""
     given = result.given
     return {
         "mode": PERSONALIZED if result.personalized else FALLBACK,
@@ -81,7 +81,7 @@ def _feed_fields(result: PreviewResult) -> dict[str, Any]:
 
 
 def _item_fields(result: PreviewResult, row: int, place: int) -> dict[str, Any]:
-    """The fields of a `PreviewItem`."""
+    """Return the fields of a `PreviewItem`."""
     slate = result.slate
     return {
         **_summary(result.catalog, row),
@@ -95,13 +95,13 @@ def _item_fields(result: PreviewResult, row: int, place: int) -> dict[str, Any]:
 
 
 def _summary(catalog: Catalog, row: int) -> dict[str, Any]:
-    """The fields of a `VideoSummary`. A catalog's item lacks its closing brace, so that the feed can append to it."""
+    """Return the fields of a `VideoSummary`. A catalog's item lacks its closing brace, so the feed can append to it."""
     item: dict[str, Any] = orjson.loads(catalog.items[row] + b"}")
     return {name: item[name] for name in _SUMMARY}
 
 
 def _rule_fields(rule: Rule) -> dict[str, Any]:
-    """The fields of an `AppliedRule`."""
+    """Return the fields of an `AppliedRule`."""
     fields: dict[str, Any] = {"id": rule.id, "name": rule.name, "action": rule.action}
     if rule.action in (BOOST, SUPPRESS):
         fields["multiplier"] = rule.multiplier

@@ -1,6 +1,6 @@
-"""Runs the feed's own selection for a preview, live or drafted. Pure.
+"""Runs the feed's own page selection for a preview, live or drafted. Pure.
 
-Nothing is recorded: no cursor, no receipt, no metric. The feed's caches stay as they are.
+It creates no cursor, receipt or metric, and does not change the feed's caches.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from shared.domain.user_signals import Signals
 
 @dataclass(frozen=True, slots=True)
 class PreviewInput:
-    """The feed to preview: a session whose tenant is live or drafted, with its rules and its model.
+    """The feed to preview: a session whose tenant is live or drafted, with its rules and models.
 
-    `at` is when schedules of rules and videos are looked at, in seconds since 1970; the ranking is as of the session's
-    time. `personal` is the model of personal pages, as it is where the flag of co-watching is on, `popularity` that of
-    the popular feed; `arm` the viewer's arm of a running experiment. `reason` tells why the feed is not personalized,
-    None when it is; only then are `signals` used. `diverse` and `cowatch` tell whether the flags of the diversifier and
-    of co-watching are on.
+    `at`: time at which schedules are evaluated, in seconds since 1970; the ranking uses the session's time.
+    `personal`: model of personal pages, including co-watching; `popularity`: model of the popular feed.
+    `reason`: why the feed is not personalized, None if it is; `signals` are used only then.
+    `arm`: the viewer's arm of a running experiment.
+    `diverse`, `cowatch`: whether the flags of the diversifier and of co-watching are on.
     """
 
     session: FeedSession
@@ -46,7 +46,7 @@ class PreviewInput:
     cowatch: bool
 
     def model(self) -> LinearModel | None:
-        """The model that ranks, None for the popular feed."""
+        """Return the model that ranks; None for the popular feed."""
         if self.reason is not None:
             return None
         return self.personal if self.cowatch else without_next_watch(self.personal)
@@ -54,7 +54,7 @@ class PreviewInput:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PreviewResult:
-    """The page, with everything that led to it. `unpinned` is the page without the rules' pins."""
+    """The page, with all its inputs and intermediate results. `unpinned`: the page without the rules' pins."""
 
     given: PreviewInput
     catalog: Catalog
@@ -71,7 +71,7 @@ class PreviewResult:
         return self.given.reason is None
 
     def places(self) -> dict[int, int]:
-        """Row → 0-based place on the page."""
+        """Map each row to its position on the page, from 0."""
         return {row: place for place, row in enumerate(self.slate.rows.tolist())}
 
 
@@ -104,7 +104,7 @@ def run_preview(catalog: Catalog, given: PreviewInput) -> PreviewResult:
 def with_rules(
     editorial: Editorial, changed: Sequence[Rule], without: Sequence[str], playlists: Mapping[str, Sequence[str]]
 ) -> Editorial:
-    """The rules under a draft: `changed` added or replaced by id, `without` removed, `playlists` replaced."""
+    """Apply a draft to the rules: add or replace `changed` by id, remove `without`, replace `playlists`."""
     rules = {rule.id: rule for rule in editorial.rules if rule.id not in without}
     rules |= {rule.id: rule for rule in changed}
     lists = {**editorial.playlists, **{id: tuple(ids) for id, ids in playlists.items()}}

@@ -1,4 +1,4 @@
-"""Makes the signals of a synthetic viewer with given tastes, for previews. Pure."""
+"""Builds the signals of a synthetic viewer with given tastes, for previews. Pure."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from shared.domain.user_signals import (
 )
 
 VIEWS_PER_TASTE = 20.0
-"""Videos watched of each category and tag that is liked, and skipped of each category that is not."""
+"""Videos watched per liked category and tag, and skipped per disliked category."""
 WATCHED_FRACTION = 0.9
-"""How much of each video is watched."""
+"""Fraction of each video that is watched."""
 WATCHED_MS = WATCHED_FRACTION * 30_000.0
 
 
@@ -38,9 +38,9 @@ def synthetic_signals(
     half_life_days: float,
     now: float,
 ) -> Signals | None:
-    """Signals of a viewer who watches `liked` categories and `liked_tags` and skips `skipped`; None without tastes.
+    """Build signals of a viewer who watches `liked` and `liked_tags`, and skips `skipped`; None without tastes.
 
-    The newest videos of the liked categories count as watched last, but not as seen: the preview may show them.
+    The newest videos of the liked categories count as watched last, but not as seen, so the preview can show them.
     """
     if not liked and not skipped and not liked_tags:
         return None

@@ -1,1 +1,1 @@
-"""Editorial rules and playlists."""
+"""Editorial rules and playlists, with drafts of rules."""

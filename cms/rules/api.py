@@ -1,4 +1,4 @@
-"""CMS endpoints of rules, with drafts, and of playlists."""
+"""CMS endpoints of editorial rules and their drafts, and of playlists."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ _PLAYLIST_EXAMPLE = {"name": "Cup", "videoIds": ["vid_core"]}
 
 
 class RulesApi:
-    """Rules and their drafts."""
+    """Manages rules and their drafts."""
 
     def __init__(self, edge: Edge, flow: DocumentFlow) -> None:
         self.edge = edge
@@ -79,7 +79,7 @@ class RulesApi:
 
     @cms_endpoint("GET", "rules", "List rules", {200: Rules})
     async def list_rules(self, call: CmsRequest) -> func.HttpResponse:
-        """Every rule, the most important first, each with its draft if it has one."""
+        """Return every rule, the highest priority first, each with its draft if it has one."""
         live = await self._rules.list(call)
         drafts = await self._drafts.by_live_id(call.tenant_id)
         rules: list[ListedRule | NewRule] = []
@@ -99,7 +99,7 @@ class RulesApi:
 
     @reads("rules/{id}", "Read a rule", StoredRule)
     async def get_rule(self, call: CmsRequest) -> func.HttpResponse:
-        """The live rule."""
+        """Return the live rule."""
         return self._answer(call, await self._rules.get(call))
 
     @replaces("rules/{id}", "Replace a rule", StoredRule, RuleForm, _RULE_EXAMPLE)
@@ -109,12 +109,12 @@ class RulesApi:
 
     @changes("rules/{id}", "Change fields of a rule", StoredRule, {"name": "Cup"})
     async def change_rule(self, call: CmsRequest) -> func.HttpResponse:
-        """Change the fields that the body names."""
+        """Change the fields in the body."""
         return self._answer(call, await self._rules.change(call))
 
     @deletes("rules/{id}", "Delete a rule")
     async def delete_rule(self, call: CmsRequest) -> func.HttpResponse:
-        """Delete the live rule; its draft stays."""
+        """Delete the live rule. Its draft stays."""
         stored = await self._rules.get(call)
         require_match(call, stored)
         await self._rules.delete(call, stored)
@@ -124,7 +124,7 @@ class RulesApi:
 
     @reads("rules/{id}/draft", "Read a rule's draft", StoredRule)
     async def get_rule_draft(self, call: CmsRequest) -> func.HttpResponse:
-        """The draft of a rule, which may be one that does not exist yet."""
+        """Return the draft of a rule; the live rule need not exist."""
         return self._answer_draft(call, await self._drafts.get(call))
 
     @cms_endpoint(
@@ -139,10 +139,10 @@ class RulesApi:
         etag=True,
     )
     async def save_rule_draft(self, call: CmsRequest) -> func.HttpResponse:
-        """Save the draft, over the one that `If-Match` names; without `If-Match` where there is none."""
+        """Save the draft, replacing the one that `If-Match` names; the first one needs no `If-Match`."""
         return self._answer_draft(call, await self._drafts.save(call))
 
-    @deletes("rules/{id}/draft", "Throw a rule's draft away")
+    @deletes("rules/{id}/draft", "Delete a rule's draft")
     async def drop_rule_draft(self, call: CmsRequest) -> func.HttpResponse:
         """Delete the draft that `If-Match` names."""
         await self._drafts.drop(call)
@@ -174,7 +174,7 @@ def _draft_view(draft: Document, now: float) -> RuleDraft:
 
 
 class PlaylistsApi:
-    """Playlists. `catalogs` tell which of their videos exist."""
+    """Manages playlists. `catalogs` know which of their videos exist."""
 
     def __init__(self, edge: Edge, flow: DocumentFlow, catalogs: Catalogs) -> None:
         self.edge = edge
@@ -184,7 +184,7 @@ class PlaylistsApi:
 
     @cms_endpoint("GET", "playlists", "List playlists", {200: Playlists})
     async def list_playlists(self, call: CmsRequest) -> func.HttpResponse:
-        """Every playlist."""
+        """Return every playlist."""
         documents = await self._playlists.list(call)
         known = await self._known_videos(call)
         playlists = [
@@ -206,7 +206,7 @@ class PlaylistsApi:
 
     @reads("playlists/{id}", "Read a playlist", StoredPlaylist)
     async def get_playlist(self, call: CmsRequest) -> func.HttpResponse:
-        """One playlist."""
+        """Return one playlist."""
         return await self._answer(call, await self._playlists.get(call))
 
     @replaces("playlists/{id}", "Replace a playlist", StoredPlaylist, PlaylistForm, _PLAYLIST_EXAMPLE)
@@ -216,7 +216,7 @@ class PlaylistsApi:
 
     @changes("playlists/{id}", "Change fields of a playlist", StoredPlaylist, {"name": "Cup"})
     async def change_playlist(self, call: CmsRequest) -> func.HttpResponse:
-        """Change the fields that the body names."""
+        """Change the fields in the body."""
         return await self._answer(call, await self._playlists.change(call))
 
     @deletes("playlists/{id}", "Delete a playlist", "in_use")
@@ -241,7 +241,7 @@ class PlaylistsApi:
         return with_etag(StoredPlaylist.unchecked(**playlist_fields(document.body, known)), document, status)
 
     async def _known_videos(self, call: CmsRequest) -> set[str] | None:
-        """The ids that the catalog has, None while that cannot be told."""
+        """Return the video ids in the catalog; None while the catalog cannot be loaded."""
         try:
             catalog = await self._catalogs.get(call.tenant_id)
         except StoreUnavailable:

@@ -1,4 +1,4 @@
-"""Rules and playlists: what is sent, what is stored, what is answered. Pure."""
+"""Forms, stored documents and views of rules and playlists. Pure."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ MAX_PLAYLIST_VIDEOS = 500
 
 
 class RangeForm(Form):
-    """A span of numbers; an end that is left out is open."""
+    """A range of numbers, both ends included. Without an end it is unbounded there."""
 
     min: Annotated[float, Field(ge=0, le=1e6)] | None = None
     max: Annotated[float, Field(ge=0, le=1e6)] | None = None
@@ -50,7 +50,7 @@ Texts = Annotated[list[Name], Field(max_length=50), Distinct]
 
 
 class MatchForm(Form):
-    """Which videos; everything given must hold."""
+    """Conditions on videos. A video must meet every condition given."""
 
     tags: Texts = []
     all_tags: Texts = []
@@ -68,7 +68,7 @@ class MatchForm(Form):
 
 
 class AudienceForm(Form):
-    """For whom; what is left out means everyone."""
+    """Viewers to whom the rule applies. An empty list means everyone."""
 
     countries: Annotated[list[Country], Field(max_length=250), Distinct] = []
     languages: Annotated[list[Language], Field(max_length=100), Distinct] = []
@@ -77,7 +77,7 @@ class AudienceForm(Form):
 
 
 class RuleForm(Form):
-    """A whole rule, apart from its id."""
+    """A rule without its id."""
 
     name: Annotated[str, Field(min_length=1, max_length=100)]
     action: Literal["boost", "suppress", "pin", "exclude", "limit"]
@@ -132,13 +132,13 @@ class RuleForm(Form):
 
 
 class NewRuleForm(RuleForm):
-    """A whole rule with its id."""
+    """A rule with its id."""
 
     id: Slug
 
 
 class PlaylistForm(Form):
-    """A whole playlist, apart from its id: the order is the list's."""
+    """A playlist without its id. Its videos are in the order of `videoIds`."""
 
     name: Annotated[str, Field(min_length=1, max_length=100)]
     description: Annotated[str, Field(max_length=500)] = ""
@@ -152,24 +152,24 @@ class PlaylistForm(Form):
 
 
 class NewPlaylistForm(PlaylistForm):
-    """A whole playlist with its id."""
+    """A playlist with its id."""
 
     id: Slug
 
 
 Action = Annotated[str, Field(json_schema_extra=one_of(*ACTIONS))]
-Multiplier = Annotated[float, Field(description="Of a boost or a suppress only.")]
+Multiplier = Annotated[float, Field(description="Only for a boost or a suppress.")]
 
 
 class Range(View):
-    """A span of numbers; null: open."""
+    """A range of numbers; null: unbounded."""
 
     min: float | None
     max: float | None
 
 
 class RuleMatch(View):
-    """Which videos; everything given holds."""
+    """Conditions on videos. A video meets every condition given."""
 
     tags: list[str]
     all_tags: list[str]
@@ -182,7 +182,7 @@ class RuleMatch(View):
 
 
 class RuleAudience(View):
-    """For whom; an empty list means everyone."""
+    """Viewers to whom the rule applies. An empty list means everyone."""
 
     countries: list[str]
     languages: list[str]
@@ -191,13 +191,13 @@ class RuleAudience(View):
 
 
 class StoredRule(Stamped):
-    """A rule, with where it stands at this moment."""
+    """A rule, with its current state."""
 
     id: str
     name: str
     action: Action
     multiplier: Multiplier = 1.0
-    positions: Annotated[list[Position], Field(description="Of a pin only; 1 is the top of the walk.")]
+    positions: Annotated[list[Position], Field(description="Only for a pin. 1 is the first video of the feed.")]
     match: RuleMatch
     audience: RuleAudience
     priority: int
@@ -207,7 +207,8 @@ class StoredRule(Stamped):
     state: Annotated[
         str,
         Field(
-            json_schema_extra=one_of("live", "off", "scheduled", "over"), description="Where it stands at this moment."
+            json_schema_extra=one_of("live", "off", "scheduled", "over"),
+            description="Current state: `live`, `off` (disabled), `scheduled` (not started), `over` (ended).",
         ),
     ]
 
@@ -227,7 +228,7 @@ class ListedRule(StoredRule):
 
 
 class NewRule(View):
-    """A rule that is only a draft yet."""
+    """A rule that exists only as a draft."""
 
     id: str
     state: Literal["draft"]
@@ -235,7 +236,7 @@ class NewRule(View):
 
 
 class Rules(View):
-    """Every rule, the most important first."""
+    """Every rule, the highest priority first."""
 
     rules: list[ListedRule | NewRule]
     now: Time
@@ -249,13 +250,13 @@ class StoredPlaylist(Stamped):
     description: str
     video_ids: list[str]
     unknown_video_ids: Annotated[
-        list[str] | None, Field(description="Those the catalog does not have; null while that cannot be told.")
+        list[str] | None, Field(description="Ids that are not in the catalog; null while it cannot be loaded.")
     ]
 
 
 @comes_back_in(PlaylistForm, NewPlaylistForm)
 class ListedPlaylist(StoredPlaylist):
-    """A playlist of a list."""
+    """A playlist in a list."""
 
     etag: Etag
 
@@ -267,13 +268,13 @@ class Playlists(View):
 
 
 def rule_document(id: str, form: RuleForm, now: float, who: str, before: Json | None = None) -> Json:
-    """A rule as it is stored."""
+    """Build the document of a rule."""
     body = form.model_dump(by_alias=True, exclude={"id"})
     return {"id": f"rule:{id}", "kind": "rule", "ruleId": id, **body, "updatedAt": now, "updatedBy": who}
 
 
 def playlist_document(id: str, form: PlaylistForm, now: float, who: str, before: Json | None = None) -> Json:
-    """A playlist as it is stored."""
+    """Build the document of a playlist."""
     body = form.model_dump(by_alias=True, exclude={"id"})
     return {"id": f"playlist:{id}", "kind": "playlist", "playlistId": id, **body, "updatedAt": now, "updatedBy": who}
 
@@ -283,7 +284,7 @@ PLAYLIST_FIELDS = tuple(field.alias or name for name, field in PlaylistForm.mode
 
 
 def editable_rule(document: Json) -> dict[str, Any]:
-    """The fields of a stored rule that an editor may send back."""
+    """Return the fields of a stored rule that an editor can send back."""
     fields = {name: all_composed(document.get(name)) for name in RULE_FIELDS if document.get(name) is not None}
     for name in ("startsAt", "endsAt"):
         fields[name] = iso_time_or_none(document.get(name))
@@ -291,7 +292,7 @@ def editable_rule(document: Json) -> dict[str, Any]:
 
 
 def rule_fields(document: Json, now: float) -> dict[str, Any]:
-    """A stored rule as a view's fields, with where it stands now: live, off, scheduled or over."""
+    """Return a stored rule as the fields of a view, with its current state: live, off, scheduled or over."""
     rule = Rule.from_document(document)
     state = "off" if rule is None or not rule.enabled else "live"
     if rule is not None and rule.enabled and not rule.in_force(now):
@@ -300,27 +301,27 @@ def rule_fields(document: Json, now: float) -> dict[str, Any]:
 
 
 def rule_view(document: Json, now: float) -> StoredRule:
-    """A rule as it is answered."""
+    """Build the view of a rule."""
     return StoredRule.unchecked(**rule_fields(document, now))
 
 
 def draft_view(body: Json, etag: str, now: float) -> RuleDraft:
-    """A rule's draft as it is answered. `body` is the stored draft."""
+    """Build the view of a rule's draft. `body` is the stored draft."""
     return RuleDraft.unchecked(**rule_fields(body["rule"], now), etag=etag)
 
 
 def listed_rule_view(document: Json, etag: str, draft: RuleDraft | None, now: float) -> ListedRule:
-    """A rule of the list, with its draft."""
+    """Build the view of a rule in a list, with its draft."""
     return ListedRule.unchecked(**rule_fields(document, now), etag=etag, draft=draft)
 
 
 def editable_playlist(document: Json) -> dict[str, Any]:
-    """The fields of a stored playlist that an editor may send back."""
+    """Return the fields of a stored playlist that an editor can send back."""
     return {name: document[name] for name in PLAYLIST_FIELDS if name in document}
 
 
 def playlist_fields(document: Json, known: set[str] | None) -> dict[str, Any]:
-    """A stored playlist as a view's fields. `known`: the ids the catalog has, None while that cannot be told."""
+    """Return a stored playlist as the fields of a view. `known`: ids in the catalog, None while it is not loaded."""
     unknown = None if known is None else [id for id in document["videoIds"] if id not in known]
     return {
         "id": document["playlistId"],
@@ -331,5 +332,5 @@ def playlist_fields(document: Json, known: set[str] | None) -> dict[str, Any]:
 
 
 def uses_playlist(rule: Json, playlist_id: str) -> bool:
-    """Whether a stored rule names a playlist."""
+    """Return whether a stored rule names a playlist."""
     return playlist_id in ((rule.get("match") or {}).get("playlists") or ())

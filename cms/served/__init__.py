@@ -1,1 +1,1 @@
-"""Explains pages of the feed that were served: why each video was on them."""
+"""Explains served pages of the feed: the videos, the model that ranked them, and the contributions to their scores."""

@@ -1,4 +1,4 @@
-"""CMS endpoint that explains a page that was served, by its feed request id and its user."""
+"""CMS endpoint that explains a served page, given its feed request id and its user."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ from shared.web.problems import Problem
 READ_SECONDS = 2.0
 
 Reported = Callable[[str, str, FeedReceipt, float], Awaitable[ReportedVideos]]
-"""Gives the videos of a page that its app reported: by tenant, user key, receipt and the time."""
+"""Finds the videos of a page that its app reported in events: (tenant, user key, receipt, time) → videos."""
 
 
 class ServedPagesApi:
-    """Explains served pages. It reads, and records nothing."""
+    """Explains served pages. It only reads, and records nothing."""
 
     def __init__(
         self,
@@ -65,18 +65,18 @@ class ServedPagesApi:
     @cms_endpoint(
         "POST",
         "served-page",
-        "Explain a page that was served",
+        "Explain a served page",
         {200: ServedPage},
-        description="From its receipt, the archive and the catalog: what was on it, which model ranked it, and what "
-        "can no longer be told. A receipt is bound to its tenant and user, so both must be those it was given to. "
-        "Nothing is recorded.",
+        description="Uses the page's receipt, the archive and the catalog. Returns the page's videos, the model that "
+        "ranked it, and what can no longer be determined. A receipt is bound to its tenant and user, so both must be "
+        "those that got the page. Nothing is recorded.",
         body=ServedPageForm,
         example={"feedRequestId": "AqYAaVQmWQFZ7m0X"},
         parameters=(X_USER,),
         problems=("invalid_document", "missing_user", "invalid_user", "feed_request_not_found", "feed_request_expired"),
     )
     async def explain_served_page(self, call: CmsRequest) -> func.HttpResponse:
-        """The page, as far as it can be told. Raises a 404 or 410 `Problem`."""
+        """Return what can be determined about the page. Raises a 404 or 410 `Problem`."""
         form = checked(ServedPageForm, call.body())
         user_key = self._identity.user_key(call.tenant_id, user_hash(call.headers))
         receipt = read_receipt(form.feed_request_id, self._keys, call.tenant_id, user_key)
@@ -102,7 +102,7 @@ class ServedPagesApi:
         of_catalog = keys[rows].tolist()
         stood = await asyncio.to_thread(places, receipt, self._keys, of_catalog)
 
-        # No await from here on: the catalog may not change under the answer.
+        # No await from here on: the catalog must not change while the response is built.
         rows_at: dict[int, list[int]] = {}
         for row, key, place in zip(rows.tolist(), of_catalog, stood or (), strict=False):
             if place != NOT_ON_PAGE and int(catalog.columns.key[row]) == key:  # unless the row was reused meanwhile
@@ -112,7 +112,7 @@ class ServedPagesApi:
         return json_response(served_page(receipt, known, rows_at, reported, catalog, viewer, options))
 
     async def _known(self, tenant_id: str) -> Known:
-        """What is stored of the tenant now."""
+        """Read the tenant's configuration, feeds, models and experiment as they are now."""
         configuration = (await stored_configuration(self._flow, tenant_id)).body
         models = await query_all(self._flow.store, TENANTS, tenant_id, id_prefix=MODEL_PREFIX)
         return Known(
@@ -123,7 +123,7 @@ class ServedPagesApi:
         )
 
     async def _viewer(self, user_key: str) -> Viewer:
-        """The user's stored signals. The read bypasses the feed's cache, which stays as it is."""
+        """Read the user's stored signals. The read bypasses the feed's cache and does not change it."""
         try:
             read = self._flow.store.read(USER_ACTIVITY, user_key, SIGNALS_ID)
             document = await with_timeout(READ_SECONDS, read, StoreUnavailable)

@@ -1,4 +1,4 @@
-"""Explains a served page from its receipt, the archive, the catalog and what ranks now. Pure."""
+"""Explains a served page from its receipt, the archive, the catalog and the tenant's current models. Pure."""
 
 from __future__ import annotations
 
@@ -28,27 +28,27 @@ from shared.domain.user_signals import Signals
 
 MAX_CANDIDATES = 10
 _MARKS = 1 << 16
-"""A place of a receipt is one of so many."""
+"""Number of different marks. A receipt stores a mark of this range for each position of its page."""
 
 ORDERS = (NEWEST, EDITORIAL)
-"""What the feed names in place of a model version where no model ranks."""
+"""Names that the feed uses instead of a model version if no model ranks."""
 
 UNTOLD = {
-    "scores": "Scores, rules and hints of then are not kept. The parts of each score are what it would get now.",
-    "reason": "Why the page was the popular one is not in the receipt.",
-    "feed": "None of the feeds that exist now, taken without filters, is the one of this page.",
-    "model": "None of the model versions that are stored now ranked this page.",
+    "scores": "Past scores, rules and hints are not stored. Contributions are those of the current score.",
+    "reason": "The receipt does not say why the page was not personalized.",
+    "feed": "None of the current feeds, without filters, matches this page.",
+    "model": "None of the stored model versions ranked this page.",
     "experiment": "The experiment of this page no longer runs.",
-    "page": "The receipt is of version 1, which does not know its page. Only reported videos are known.",
-    "places": "At some places the video has left the catalog, or several videos could have stood there.",
-    "archive": "The archive could not be read in full, so more videos may have been reported.",
-    "signals": "The user's signals cannot be read, so no parts of scores are shown.",
+    "page": "The receipt has version 1, which does not contain the page. Only reported videos are known.",
+    "places": "At some positions the video is no longer in the catalog, or several videos match.",
+    "archive": "The archive could not be read completely, so more videos can have been reported.",
+    "signals": "The user's signals cannot be read, so no contributions are shown.",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What is stored about a tenant now. `models` are stored versions in the file format."""
+    """A tenant's current configuration. `models`: stored versions in the file format."""
 
     tenant: Tenant
     feeds: Sequence[NamedFeed]
@@ -58,14 +58,14 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Viewer:
-    """The user as of now. `readable`: False where the signals could not be read."""
+    """The user's current signals. `readable`: False if they could not be read."""
 
     signals: Signals | None
     readable: bool
 
 
 def feed_of(receipt: FeedReceipt, known: Known) -> tuple[str | None, Tenant]:
-    """The feed of a page, None when it cannot be told; and the tenant as that feed has it."""
+    """Return the feed of a page (None: unknown), and the tenant with that feed's settings applied."""
     if receipt.feed == 0:
         return HOME, known.tenant
     for named in known.feeds:
@@ -75,7 +75,7 @@ def feed_of(receipt: FeedReceipt, known: Known) -> tuple[str | None, Tenant]:
 
 
 def model_of(receipt: FeedReceipt, known: Known, tenant: Tenant) -> LinearModel | None:
-    """The model that ranked a page, among those that the tenant's stored versions make now; None: none of them."""
+    """Return the model that ranked a page, among all that the stored versions can produce now; None: unknown."""
     return next((model for model in _models(known, tenant) if fingerprint(model.version) == receipt.model), None)
 
 
@@ -103,7 +103,7 @@ def _bases(stored: Iterable[Mapping[str, Any]]) -> Iterator[LinearModel]:
 
 
 def arm_named(receipt: FeedReceipt, experiment: Experiment | None) -> str | None:
-    """What the feed called the arm of a page, where its experiment still runs."""
+    """Return `experiment/arm` of a page; None if there was none, or its experiment no longer runs."""
     if receipt.arm == 0 or experiment is None or (experiment.started_at or 0.0) > receipt.served_at:
         return None
     arm: Arm | None = next((arm for arm in experiment.arms if arm.number == receipt.arm), None)
@@ -119,7 +119,7 @@ def served_page(
     viewer: Viewer,
     options: RankingOptions,
 ) -> ServedPage:
-    """The answer. `rows_at`: by place, the rows of the catalog that the receipt's fingerprint stands for."""
+    """Build the response. `rows_at`: position → catalog rows that match the receipt's mark."""
     feed, tenant = feed_of(receipt, known)
     model = model_of(receipt, known, tenant)
     arm = arm_named(receipt, known.experiment)

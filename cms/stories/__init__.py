@@ -1,1 +1,1 @@
-"""Stories that viewers reported."""
+"""Moderation of stories that viewers reported."""

@@ -1,4 +1,4 @@
-"""CMS endpoints of stories that viewers reported: the queue, and what an editor decides."""
+"""CMS endpoints of reported stories: list the queue, approve or remove a story."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ PAGE = 20
 
 
 class ReportedStoriesApi:
-    """Shows what waits, and decides: the decision and its audit entry in one batch first, then what follows from it."""
+    """Lists reported stories and carries out decisions.
+
+    A decision is written in one batch with its audit entry; then the story is changed accordingly.
+    """
 
     def __init__(self, edge: Edge, flow: DocumentFlow, moderation: Moderation) -> None:
         self.edge = edge
@@ -38,7 +41,7 @@ class ReportedStoriesApi:
         flag=STORIES,
     )
     async def list_reported_stories(self, call: CmsRequest) -> func.HttpResponse:
-        """A page of stories that are held back, or were reported and are not, since the last decision on each."""
+        """Return a page of stories with reports since the last decision, whether they are held back or not."""
         limit, after = call.page(PAGE)
         if after is not None and not STORY_ID.matches(after.removeprefix(REPORTED)):
             raise bad_request("invalid_cursor", "The cursor is not valid. Start again without it.")
@@ -48,9 +51,9 @@ class ReportedStoriesApi:
             StoryQueue.unchecked(stories=[review_view(each) for each in found], next_cursor=cursor_after(place))
         )
 
-    @acts("stories/{id}/approve", "Let a reported story be seen", StoryDecision, "story_removed", flag=STORIES)
+    @acts("stories/{id}/approve", "Approve a reported story", StoryDecision, "story_removed", flag=STORIES)
     async def approve_story(self, call: CmsRequest) -> func.HttpResponse:
-        """Let it be seen again. Only reports from now on can hold it back."""
+        """Show a story to its viewers again. Only later reports can hold it back."""
         story, entry = await self._story(call)
         if entry is None:
             raise not_found(KIND)
@@ -62,12 +65,12 @@ class ReportedStoriesApi:
 
     @acts("stories/{id}/remove", "Remove a story", StoryDecision, flag=STORIES)
     async def remove_story(self, call: CmsRequest) -> func.HttpResponse:
-        """Remove any story of the tenant, reported or not, and its media. Nobody sees it from then on."""
+        """Remove any story of the tenant and its media, reported or not. Nobody sees it afterwards."""
         story, entry = await self._story(call)
         return await self._decide(call, story, entry, "remove", REMOVED)
 
     async def _story(self, call: CmsRequest) -> tuple[Story, Document | None]:
-        """The story that the path names, and its document in the queue. Raises a 404 `Problem`."""
+        """Read the story in the path and its queue document (None: not reported). Raises a 404 `Problem`."""
         story = await self._moderation.stored(call.tenant_id, call.path("id", STORY_ID), call.now)
         if story is None:
             raise not_found(KIND)
@@ -79,7 +82,7 @@ class ReportedStoriesApi:
         self, call: CmsRequest, story: Story, entry: Document | None, action: str, state: str
     ) -> func.HttpResponse:
         author = call.author(reason_if_text(call.optional_body()))
-        if entry is None or entry.body["state"] != REMOVED:  # else a removal that is to be finished
+        if entry is None or entry.body["state"] != REMOVED:  # else finish the earlier removal
             before = entry.body if entry else queue_document(story, call.now)
             after = decided(before, state, story, call.now)
             entry = await self._flow.write(call.tenant_id, KIND, story.id, action, entry, after, author)

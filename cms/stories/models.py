@@ -1,4 +1,4 @@
-"""Reported stories as they are answered."""
+"""Response models of reported stories."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from stories.story import HELD
 
 
 class ReportText(View):
-    """A report in words."""
+    """A report that has a text."""
 
     reason: Annotated[str, Field(json_schema_extra=one_of(*REASONS))]
     text: str
@@ -30,34 +30,34 @@ class StoryForReview(View):
     author_id: Annotated[str, Field(description="The author's public id.")]
     kind: Annotated[str, Field(json_schema_extra=one_of("text", "image", "video"))]
     text: str | None
-    media_url: Annotated[str | None, Field(description="Where its media is fetched, for an hour.")]
+    media_url: Annotated[str | None, Field(description="URL of its media, valid for an hour.")]
     media_type: str | None
     visibility: Annotated[str, Field(json_schema_extra=one_of("public", "friends", "private"))]
     maturity_rating: str
-    held: Annotated[bool, Field(description="Seen by its author alone until somebody decides.")]
-    reports: Annotated[dict[str, Count], Field(description="People by reason, since the last decision.")]
-    texts: Annotated[list[ReportText], Field(description=f"The newest {SHOWN_TEXTS}.")]
+    held: Annotated[bool, Field(description="true: only its author sees it until an editor decides.")]
+    reports: Annotated[dict[str, Count], Field(description="Number of people by reason, since the last decision.")]
+    texts: Annotated[list[ReportText], Field(description=f"The newest {SHOWN_TEXTS} reports with a text.")]
     created_at: Time
     expires_at: Time
-    etag: Annotated[str, Field(description="Send it in If-Match.")]
+    etag: Annotated[str, Field(description="Send it in If-Match to decide on this version.")]
 
 
 class StoryQueue(View):
-    """A page of stories that were reported."""
+    """A page of reported stories."""
 
-    stories: Annotated[list[StoryForReview], Field(description="The oldest first; what is decided is left out.")]
+    stories: Annotated[list[StoryForReview], Field(description="The oldest story first, without decided ones.")]
     next_cursor: NextCursor
 
 
 class StoryDecision(View):
-    """What was decided."""
+    """A story's state after the decision."""
 
     id: str
     state: Annotated[str, Field(json_schema_extra=one_of("live", "held", "removed"))]
 
 
 def review_view(each: ReportedStory) -> StoryForReview:
-    """One story of the queue."""
+    """Build the view of one story of the queue."""
     story = each.story
     return StoryForReview.unchecked(
         id=story.id,

@@ -1,1 +1,1 @@
-"""The page for content teams."""
+"""The Studio: the web page for content teams, and the endpoints that serve it."""

@@ -1,4 +1,4 @@
-"""`/studio`: the Studio's page and its files. They load nothing from hosts that the tenant does not declare."""
+"""Endpoints that serve the Studio's page and files. The page loads media only from hosts that the tenant declares."""
 
 from __future__ import annotations
 
@@ -26,23 +26,25 @@ from shared.web.static_files import SECURITY_HEADERS, TYPES, StaticFiles, policy
 FOLDER = Path(__file__).parent
 PAGE = "index.html"
 _NO_HOSTS = '<meta name="media-hosts" content="">'
-"""Tells the page from which hosts its policy lets it load."""
+"""Lists the hosts from which the page's Content-Security-Policy allows media."""
 _RESPONSES = {
     200: Response("A file of the Studio.", {"type": "string"}, media_type="text/html"),
-    304: Response("As you have it."),
+    304: Response("Not modified."),
 }
 
 
 class MediaTicket(View):
-    """From where the Studio may load pictures and clips."""
+    """Signed list of hosts from which the Studio can load pictures and clips."""
 
     hosts: Annotated[list[str], Field(description="`mediaHosts` of the configuration.")]
-    ticket: Annotated[str | None, Field(description="Opens `/studio?media=` with these hosts; null without hosts.")]
+    ticket: Annotated[
+        str | None, Field(description="Send it as `/studio?media=` to allow these hosts; null without hosts.")
+    ]
     expires_at: Time | None
 
 
 class StudioApi:
-    """The Studio: a page for content teams, which calls the CMS endpoints with the key of whoever signs in."""
+    """Serves the Studio, a page for content teams. It calls the CMS endpoints with the signed-in person's key."""
 
     def __init__(self, edge: Edge, flow: DocumentFlow, keys: SigningKeys) -> None:
         self.edge = edge
@@ -54,7 +56,7 @@ class StudioApi:
         "GET", "media-ticket", "Get the ticket for the Studio's pictures", {200: MediaTicket}, problems=("not_found",)
     )
     async def get_media_ticket(self, call: CmsRequest) -> func.HttpResponse:
-        """A ticket for the hosts that the tenant declares now."""
+        """Return a ticket for the hosts that the tenant declares now."""
         hosts = Tenant.from_document((await stored_configuration(self._flow, call.tenant_id)).body).media_hosts
         ticket = sign_ticket(hosts, self._keys, call.now) if hosts else None
         ends = iso_time(int(call.now) + TICKET_SECONDS) if hosts else None
@@ -63,15 +65,15 @@ class StudioApi:
     @endpoint(
         "GET",
         "studio",
-        "The page for content teams",
+        "Get the page for content teams",
         tag="steering",
-        description="With a ticket its policy allows pictures and clips of the ticket's hosts; one that is false or "
-        "over changes nothing.",
+        description="With a ticket, the page's Content-Security-Policy allows pictures and clips from the ticket's "
+        "hosts. An invalid or expired ticket has no effect.",
         parameters=(query("media", "The ticket of `GET /v1/cms/media-ticket`."),),
         responses=_RESPONSES,
     )
     async def open_studio(self, request: func.HttpRequest) -> func.HttpResponse:
-        """The page."""
+        """Return the page."""
         ticket = request.params.get("media")
         hosts = hosts_of_ticket(ticket, self._keys, self.edge.now()) if ticket else ()
         if not hosts:
@@ -84,13 +86,13 @@ class StudioApi:
     @endpoint(
         "GET",
         "studio/{file}",
-        "A file of that page",
+        "Get a file of the page for content teams",
         tag="steering",
         responses=_RESPONSES,
         problems=("not_found",),
     )
     async def get_studio_file(self, request: func.HttpRequest) -> func.HttpResponse:
-        """A file of the page. Raises a 404 `Problem` for any name that is not in the folder."""
+        """Return a file of the page. Raises a 404 `Problem` for any name that is not in the folder."""
         return self._file(request.route_params["file"], request)
 
     def _file(self, name: str, request: func.HttpRequest) -> func.HttpResponse:

@@ -1,1 +1,1 @@
-"""Videos: create, change, take down, restore."""
+"""Videos: create, change, search, take down, restore; performance and playback figures."""

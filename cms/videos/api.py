@@ -55,7 +55,7 @@ from shared.web.endpoint import Edge, json_response
 from shared.web.problems import Problem
 
 READS_AT_ONCE = 16
-"""Videos that one list call reads from the store side by side."""
+"""Videos that a list call reads from the store concurrently."""
 TAKEDOWN_ATTEMPTS = 5
 
 VIDEO_EXAMPLE = {
@@ -71,7 +71,7 @@ VIDEO = Kind("video", VideoForm, NewVideoForm, video_document, editable_video, "
 
 
 class VideosApi:
-    """Videos of a tenant's catalog."""
+    """Lists, creates, changes, takes down and restores videos."""
 
     def __init__(self, edge: Edge, flow: DocumentFlow, catalogs: Catalogs, indexes: VideoIndexes) -> None:
         self.edge = edge
@@ -90,7 +90,7 @@ class VideosApi:
         problems=(*PAGE_PROBLEMS, *PROBLEMS),
     )
     async def list_videos(self, call: CmsRequest) -> func.HttpResponse:
-        """A page of the videos that meet every criterion, in the order asked for: by id unless `sort` is given."""
+        """Return a page of the videos that meet every criterion, sorted by `sort`, else by id."""
         limit, cursor = call.page()
         asked = ListQuery.of(call.request.params)
         after = asked.place(cursor)
@@ -103,12 +103,12 @@ class VideosApi:
 
     @creates("videos", "Create a video", StoredVideo, NewVideoForm, {"id": "vid_core", **VIDEO_EXAMPLE}, tag="videos")
     async def create_video(self, call: CmsRequest) -> func.HttpResponse:
-        """Create a video, which feeds show as soon as it is published."""
+        """Create a video. Feeds show it as soon as it is published."""
         return await self._answer(call, await self._videos.create(call), 201)
 
     @reads("videos/{id}", "Read a video", StoredVideo, tag="videos")
     async def get_video(self, call: CmsRequest) -> func.HttpResponse:
-        """One video."""
+        """Return one video."""
         return await self._answer(call, await self._videos.get(call))
 
     @replaces("videos/{id}", "Replace a video", StoredVideo, VideoForm, VIDEO_EXAMPLE, tag="videos")
@@ -118,22 +118,22 @@ class VideosApi:
 
     @changes("videos/{id}", "Change fields of a video", StoredVideo, {"title": "Core"}, tag="videos")
     async def change_video(self, call: CmsRequest) -> func.HttpResponse:
-        """Change the fields that the body names (RFC 7396)."""
+        """Change the fields in the body (RFC 7396)."""
         return await self._answer(call, await self._videos.change(call))
 
     @acts("videos/{id}/takedown", "Take a video out of every feed", StoredVideo, tag="videos")
     async def takedown_video(self, call: CmsRequest) -> func.HttpResponse:
         """Take a video out of every feed at once, even while somebody else is editing it.
 
-        Nothing but a restore brings it back.
+        Only a restore brings it back.
         """
         return await self._act(call, "takedown", self._taken_down)
 
     @acts("videos/{id}/restore", "Undo a takedown", StoredVideo, tag="videos")
     async def restore_video(self, call: CmsRequest) -> func.HttpResponse:
-        """Undo a takedown: the video gets its status from before, or the one that was sent since.
+        """Undo a takedown: the video gets its earlier status, or the one that was sent since.
 
-        A video that is not taken down stays as it is.
+        Does nothing to a video that is not taken down.
         """
         return await self._act(call, "restore", self._restored)
 
@@ -150,7 +150,7 @@ class VideosApi:
     async def _act(
         self, call: CmsRequest, action: str, act: Callable[[Document], Awaitable[Json]]
     ) -> func.HttpResponse:
-        """Change the status alone. Without `If-Match`, repeats when somebody edited the video in between."""
+        """Change only the status. Without `If-Match`, retry if somebody edits the video meanwhile."""
         payload = call.optional_body()
         wanted = call.optional_if_match()
 
@@ -173,10 +173,10 @@ class VideosApi:
     async def _find(
         self, call: CmsRequest, asked: ListQuery, after: Place | None, limit: int, stats: StatsTable | None
     ) -> tuple[list[Document], Place | None, int]:
-        """Up to `limit` videos as they are stored now, the place to continue after (None at the end), and how many
-        there are in all.
+        """Read up to `limit` videos from the store; also return the place to continue after (None at the end) and the
+        total number.
 
-        What is gone from the store, or no longer meets the filter, is left out; what follows takes its place.
+        Videos that are deleted, or no longer meet the filter, are replaced by the next ones.
         """
         found: list[Document] = []
         while True:
@@ -189,7 +189,7 @@ class VideosApi:
                 return found, after if listed.more else None, listed.total
 
     async def _read(self, call: CmsRequest, places: list[Place], wanted: VideoFilter) -> list[Document]:
-        """The videos at these places as they are stored now, which the index learns too."""
+        """Read the videos at these places from the store, and update the index with them."""
         turns = asyncio.Semaphore(READS_AT_ONCE)
 
         async def read(id: str) -> Document | None:
@@ -207,7 +207,7 @@ class VideosApi:
         return with_etag(StoredVideo.unchecked(**fields), document, status)
 
     async def _stats(self, call: CmsRequest) -> StatsTable | None:
-        """The tenant's statistics as the feed has them; None when they cannot be loaded in time."""
+        """Return the statistics that the tenant's feed uses; None if they cannot be loaded in time."""
         try:
             catalog = await self._catalogs.get(call.tenant_id)
         except StoreUnavailable:

@@ -11,9 +11,9 @@ from shared.adapters.documents.port import VIDEO_STATS, Document, DocumentStore
 
 
 async def read_days(documents: DocumentStore, tenant_id: str, first: date, last: date) -> dict[date, DayTable]:
-    """A tenant's days from `first` to `last`, all shards added up; days without anything are left out.
+    """Read a tenant's sums by day from `first` to `last`, adding up all shards. Days without data are left out.
 
-    A document that cannot be read is passed over. Raises `StoreUnavailable`.
+    Unreadable documents are skipped. Raises `StoreUnavailable`.
     """
     found: dict[date, DayTable] = {}
     after: str | None = f"{DAYS_PREFIX}{first.isoformat()}"
@@ -26,7 +26,7 @@ async def read_days(documents: DocumentStore, tenant_id: str, first: date, last:
 
 
 def _add(found: dict[date, DayTable], documents: Sequence[Document], last: date) -> bool:
-    """Add what the documents hold; False once they are past the last day."""
+    """Add the sums in the documents; return False once they are past the last day."""
     for document in documents:
         try:
             day = date.fromisoformat(str(document.body.get("day")))

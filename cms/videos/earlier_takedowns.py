@@ -1,4 +1,4 @@
-"""Finds out which status a video had before a takedown by a release that did not remember it."""
+"""Finds the status before a takedown in the audit, for takedowns by earlier releases that did not store it."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from cms.videos.takedowns import ACTIVE, INACTIVE, TAKEN_DOWN
 from shared.adapters.documents.port import Container, DocumentStore
 
 MAX_ENTRIES = 5_000
-"""Entries of the history that are looked through, the newest first."""
+"""Audit entries that are searched, the newest first."""
 ENTRIES_A_PAGE = 200
 
 
 async def status_before_takedown(store: DocumentStore, container: Container, tenant_id: str, id: str) -> str | None:
-    """The status that the latest takedown in the history replaced; None when the history does not know."""
+    """Return the status that the video's latest takedown in the audit replaced; None if the audit has none."""
     after: str | None = None
     for _ in range(MAX_ENTRIES // ENTRIES_A_PAGE):
         page = await store.query(container, tenant_id, id_prefix=AUDIT_PREFIX, after=after, limit=ENTRIES_A_PAGE)

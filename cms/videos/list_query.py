@@ -1,4 +1,4 @@
-"""Parses the query of the list of videos: filter, order, cursor. Pure."""
+"""Parses the query of the video list: filter, order, cursor. Pure."""
 
 from __future__ import annotations
 
@@ -31,22 +31,25 @@ def _one_of(name: str, description: str, values: tuple[str, ...]) -> Parameter:
 
 PARAMETERS = (
     query("prefix", "The beginning of the id."),
-    query("q", "Words, in any order, each a part of title, id, tag, creator or category; case and accents are one."),
-    query("category", "The category."),
-    query("tag", "A tag."),
-    query("creator", "The creator's id."),
-    query("series", "The id of the series that they are part of."),
-    _one_of("rating", "The maturity rating.", tuple(RATINGS)),
-    _one_of("state", "Where it stands at this moment.", STATES),
-    query("publishedFrom", "The first date (UTC) or time of publication."),
-    query("publishedTo", "The last date (UTC) or time of publication."),
+    query(
+        "q",
+        "Words in any order. Each must be part of the title, id, tags, creator or category, ignoring case and accents.",
+    ),
+    query("category", "Only videos of this category."),
+    query("tag", "Only videos with this tag."),
+    query("creator", "Only videos of the creator with this id."),
+    query("series", "Only videos of the series with this id."),
+    _one_of("rating", "Only videos with this maturity rating.", tuple(RATINGS)),
+    _one_of("state", "Only videos in this state now.", STATES),
+    query("publishedFrom", "First date (UTC) or time of publication, included."),
+    query("publishedTo", "Last date (UTC) or time of publication, included."),
     _one_of(
         "sort",
-        "What the list is sorted by: `id` unless it is given. `views`: of the last seven days. `relevance`: the video "
-        "of that id, then those where words begin as `q` says.",
+        "Sort key; `id` by default. `views`: views of the last seven days. `relevance`: the video whose id is `q` "
+        "first, then videos with words that begin with those of `q`.",
         SORTS,
     ),
-    _one_of("direction", "`asc` unless it is given.", _DIRECTIONS),
+    _one_of("direction", "Sort direction; `asc` by default.", _DIRECTIONS),
 )
 PROBLEMS = (
     *("invalid_prefix", "invalid_search", "invalid_rating", "invalid_state", "invalid_time"),
@@ -63,14 +66,14 @@ _WRONG: dict[str, Callable[[str], Problem]] = {
 
 @dataclass(frozen=True, slots=True)
 class ListQuery:
-    """What is listed, and how."""
+    """Filter and order of a list of videos."""
 
     wanted: VideoFilter
     order: Order
 
     @classmethod
     def of(cls, params: Mapping[str, str]) -> ListQuery:
-        """From a query string. An empty value means none. Raises a 400 `Problem`."""
+        """Parse a query string. An empty value counts as absent. Raises a 400 `Problem`."""
         prefix, text = params.get("prefix") or "", params.get("q") or ""
         if prefix.startswith(AFTER_VIDEOS) or len(prefix) > 128:
             raise bad_request("invalid_prefix", "prefix must be the first characters of a video id.")
@@ -92,13 +95,16 @@ class ListQuery:
         return cls(wanted, Order(_chosen(params, "sort", SORTS) or BY_ID, descending))
 
     def cursor(self, place: Place | None) -> str | None:
-        """What a cursor says to continue after a place: the id alone in the order of the ids, as it always was."""
+        """Return the content of a cursor that continues after a place.
+
+        In the order of ids it is only the id, as in earlier releases.
+        """
         if place is None or self.order == Order():
             return None if place is None else place[1]
         return orjson.dumps([self.order.by, _DIRECTIONS[self.order.descending], *place]).decode()
 
     def place(self, cursor: str | None) -> Place | None:
-        """The inverse. Raises a 400 `Problem` for a cursor of another order."""
+        """Parse the content of a cursor. Raises a 400 `Problem` for a cursor of another order."""
         if cursor is None:
             return None
         if self.order == Order():
@@ -137,7 +143,7 @@ def _time(params: Mapping[str, str], name: str) -> float | None:
 
 
 def _end(params: Mapping[str, str], name: str) -> float | None:
-    """The first moment after what is meant: a date is the whole day, a time the whole second."""
+    """Return the first moment after the given end: a date includes the whole day, a time the whole second."""
     at = _time(params, name)
     if at is None:
         return None

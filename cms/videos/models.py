@@ -1,4 +1,4 @@
-"""Videos: what is sent, what is stored, what is answered. Pure."""
+"""Forms, stored documents and views of videos. Pure."""
 
 from __future__ import annotations
 
@@ -55,16 +55,16 @@ from shared.domain.text import all_composed
 from shared.web.responses import Count, Time, View
 
 KEEP_EXPIRED_SECONDS = 30 * DAY_SECONDS
-"""How long an expired video can still be read and prolonged; then the store forgets it."""
+"""How long an expired video can still be read and prolonged; then the store deletes it."""
 STATES = ("live", "scheduled", "expired", INACTIVE, TAKEN_DOWN, "unrated")
 
 Rating = Annotated[Literal["G", "PG", "PG13", "R", "NC17"], RatingSpelling]
-"""Also read as the MPA writes them (PG-13), in either case."""
+"""Also accepts the MPA's spelling (PG-13), in either case."""
 RealTag = Annotated[Name, RealName]
 
 
 class VideoForm(Form):
-    """A whole video, apart from its id."""
+    """A video without its id."""
 
     title: Annotated[str, Field(min_length=1, max_length=200), RealName]
     playback_url: Url
@@ -96,7 +96,7 @@ class VideoForm(Form):
 
     @property
     def sent_status(self) -> str | None:
-        """The status that was sent, None when none was: the default is that of a new video."""
+        """The status in the request; None if it had none (the field's default is for new videos)."""
         return self.status if "status" in self.model_fields_set else None
 
     @model_validator(mode="after")
@@ -114,7 +114,7 @@ class VideoForm(Form):
 
 
 class NewVideoForm(VideoForm):
-    """A whole video with its id."""
+    """A video with its id."""
 
     id: VideoId
 
@@ -125,7 +125,7 @@ WHOLE_NUMBERS = ("width", "height", "season", "episode")
 OBJECTS = ("renditions", "captions", "metadata", "action")
 LISTS = ("tags", "countries", "ageBands", "platforms")
 OPTIONAL = tuple(field.alias or name for name, field in VideoForm.model_fields.items() if not field.is_required())
-"""Fields that a video can lack."""
+"""Optional fields of a video."""
 FIELDS = tuple(field.alias or name for name, field in VideoForm.model_fields.items())
 
 PLAYER_FIELDS = {"poster_url", "width", "height", "renditions", "captions", "metadata", "action"}
@@ -134,7 +134,7 @@ StoredRating = Annotated[str, Field(description=f"{', '.join(RATINGS)}; a video 
 
 
 class VideoFigures(View):
-    """What viewers did with a video."""
+    """Statistics of a video."""
 
     impressions: Count
     views: Count
@@ -144,7 +144,7 @@ class VideoFigures(View):
 
 
 class StoredVideo(Stamped):
-    """A video, with where it stands at this moment and how it did lately."""
+    """A video, with its current state and its recent statistics."""
 
     id: str
     title: str
@@ -165,20 +165,20 @@ class StoredVideo(Stamped):
     status_when_restored: Annotated[
         str | None,
         Field(
-            description="The status that a taken-down video gets when it is restored: active or inactive, as it was "
-            "or as it was sent since. null: it is not taken down, or a release before this one did it."
+            description="The status that a taken-down video gets when it is restored: `active` or `inactive`, as "
+            "before the takedown or as sent since. null: it is not taken down, or an earlier release took it down."
         ),
     ]
     published_at: Time
     expires_at: Time | None
-    state: Annotated[str, Field(json_schema_extra=one_of(*STATES), description="Where it stands at this moment.")]
+    state: Annotated[str, Field(json_schema_extra=one_of(*STATES), description="The current state.")]
     created_at: Time | None
     poster_url: str | None
     width: Count | None
     height: Count | None
     renditions: list[Rendition]
     captions: list[Caption]
-    metadata: Annotated[dict[str, Any], Field(description="Texts, numbers and flags, for the app.")]
+    metadata: Annotated[dict[str, Any], Field(description="Strings, numbers and booleans for the app.")]
     action: Action | None
     series_id: str | None
     season: Count | None
@@ -187,14 +187,14 @@ class StoredVideo(Stamped):
         VideoFigures | None,
         Field(
             alias="last7d",
-            description="The last seven days (UTC), today included; null while that cannot be told.",
+            description="Statistics of the last seven days (UTC), including today; null while they cannot be loaded.",
         ),
     ]
 
 
 @comes_back_in(VideoForm, NewVideoForm)
 class ListedVideo(StoredVideo):
-    """A video of a list."""
+    """A video in a list."""
 
     etag: Etag
 
@@ -203,14 +203,14 @@ class VideoPage(View):
     """A page of a list of videos."""
 
     videos: list[ListedVideo]
-    total: Annotated[Count, Field(description="How many videos the whole list has, at this moment.")]
+    total: Annotated[Count, Field(description="Number of videos in the whole list now.")]
     next_cursor: NextCursor
 
 
 def video_document(id: str, form: VideoForm, now: float, who: str, before: Json | None) -> Json:
-    """A video as it is stored. One without a time of publication is published now, once.
+    """Build the document of a video. Without `publishedAt` it keeps the stored time, or is published now.
 
-    A form without a status changes none: `after_sending` says what becomes of one that has it.
+    A form without a status keeps the stored one; `after_sending` handles one with a status.
     """
     published_at = form.published_at
     if published_at is None:
@@ -247,9 +247,9 @@ def video_document(id: str, form: VideoForm, now: float, who: str, before: Json 
 
 
 def with_time_to_live(video: Json, now: float) -> Json:
-    """A video with the field that lets the store forget it, counted from `now`.
+    """Return a video with its time to live in the store, counted from `now`.
 
-    Without it where it never expires, or is taken down: what is forgotten could be imported again as a new video.
+    A video that never expires has none, nor has a taken-down one: once deleted, it could be imported again as new.
     """
     kept = {name: value for name, value in video.items() if name != "ttl"}
     expires_at = video.get("expiresAt")
@@ -259,7 +259,7 @@ def with_time_to_live(video: Json, now: float) -> Json:
 
 
 def same_content(one: Json, other: Json) -> bool:
-    """Whether two stored videos are equal apart from who wrote them, and when."""
+    """Return whether two stored videos are equal apart from who wrote them and when."""
     ignored = ("tenantId", "createdAt", "updatedAt", "updatedBy", "ttl", "deleted")
 
     def content(video: Json) -> Json:
@@ -270,7 +270,7 @@ def same_content(one: Json, other: Json) -> bool:
 
 
 def editable_video(document: Json) -> dict[str, Any]:
-    """The fields of a stored video that an editor may send back, as they would be sent."""
+    """Return the fields of a stored video that an editor can send back, in the form's shape."""
     fields = {name: all_composed(document.get(name)) for name in FIELDS}
     fields["status"] = status_of(document)
     fields |= editable_player(fields)
@@ -288,14 +288,14 @@ def editable_video(document: Json) -> dict[str, Any]:
 
 
 def video_state(document: Json, now: float) -> str:
-    """Where a stored video stands now: one of `STATES`."""
+    """Return the current state of a stored video: one of `STATES`."""
     video = Video.from_document(document)
     status = TAKEN_DOWN if is_taken_down(document) else "" if video.active and video.playback_url else INACTIVE
     return state_at(status, video.published_at, video.expires_at, video.maturity_rating, now)
 
 
 def state_at(status: str, published_at: float, expires_at: float | None, rating: str, now: float) -> str:
-    """The same of its parts; `status` is `TAKEN_DOWN`, `INACTIVE`, or anything else for a video that is to be shown."""
+    """Derive the state from single fields. `status`: `TAKEN_DOWN`, `INACTIVE`, or anything else for an active video."""
     if status in (TAKEN_DOWN, INACTIVE):
         return status
     if now < published_at:
@@ -306,7 +306,7 @@ def state_at(status: str, published_at: float, expires_at: float | None, rating:
 
 
 def video_fields(document: Json, now: float, figures: Mapping[str, int] | None) -> dict[str, Any]:
-    """A stored video as a view's fields. `figures`: those of the last seven days, None while they are not known."""
+    """Return a stored video as the fields of a view. `figures`: of the last seven days, None while unknown."""
     return {
         "id": document["id"],
         **editable_video(document),

@@ -1,4 +1,4 @@
-"""CMS endpoint of performance: what videos and categories had on each day, from the sums that the roll-up writes."""
+"""CMS endpoint of performance: daily statistics of videos and categories, from the sums that the roll-up writes."""
 
 from __future__ import annotations
 
@@ -31,22 +31,26 @@ _COLUMN = {name: "watchMs" if name == "watchTimeMs" else name for name in SORTS}
 Sums = Mapping[str, int]
 
 PARAMETERS = (
-    Parameter("by", "query", "What the rows are: `video` unless it is given.", {"type": "string", "enum": [*BY]}),
-    Parameter("days", "query", "Over how many days (UTC), today included.", {"type": "integer", "enum": [*DAYS]}),
-    Parameter("sort", "query", "The most of what first: `views` unless given.", {"type": "string", "enum": [*SORTS]}),
+    Parameter("by", "query", "What each row stands for; `video` by default.", {"type": "string", "enum": [*BY]}),
+    Parameter(
+        "days", "query", "Number of days (UTC), including today; 7 by default.", {"type": "integer", "enum": [*DAYS]}
+    ),
+    Parameter(
+        "sort", "query", "Sort key, the largest value first; `views` by default.", {"type": "string", "enum": [*SORTS]}
+    ),
     query("video", "Only the video of this id."),
     query("category", "Only videos of this category."),
 )
 
 
 class PerformanceFigures(View):
-    """What viewers did. Each counts once for every page that offered the video."""
+    """Counts of viewers' actions. Each counts once for every page that offered the video."""
 
-    impressions: Annotated[Count, Field(description="Times shown.")]
+    impressions: Annotated[Count, Field(description="Number of times shown.")]
     views: Count
     watch_time_ms: Count
     completions: Annotated[Count, Field(description="Views to the end.")]
-    likes: Annotated[Count, Field(description="Likes less those taken back.")]
+    likes: Annotated[Count, Field(description="Likes minus removed likes.")]
     playback_errors: Annotated[Count, Field(description="Plays that failed.")]
 
 
@@ -64,22 +68,25 @@ class PerformanceRow(PerformanceFigures):
 
 
 class Performance(View):
-    """How videos do: in all, day by day, and which do most."""
+    """Performance of videos: in total, by day, and by video or category."""
 
     days: Count
     by: str
     total: PerformanceFigures
     series: Annotated[list[PerformanceDay], Field(description="Every day, the oldest first.")]
-    rows: Annotated[list[PerformanceRow], Field(description="Those with any figures, the most first.")]
-    row_count: Annotated[Count, Field(description="How many rows have figures, also beyond `limit`.")]
+    rows: Annotated[list[PerformanceRow], Field(description="Rows with any figures, sorted by `sort`.")]
+    row_count: Annotated[Count, Field(description="Number of rows with figures, including those beyond `limit`.")]
     rest: Annotated[
         PerformanceFigures,
-        Field(description="Part of the total that no row has: of videos that are gone, or of very many on one day."),
+        Field(
+            description="The part of the total that no row contains: of deleted videos, or of days with too many "
+            "videos to count each."
+        ),
     ]
 
 
 class PerformanceApi:
-    """Performance of a tenant's videos over 7, 28 and 90 days."""
+    """Serves the performance of a tenant's videos over 7, 28 or 90 days."""
 
     def __init__(self, edge: Edge, flow: DocumentFlow, indexes: VideoIndexes) -> None:
         self.edge = edge
@@ -89,16 +96,16 @@ class PerformanceApi:
     @cms_endpoint(
         "GET",
         "performance",
-        "Read how videos and categories do",
+        "Read the performance of videos and categories",
         {200: Performance},
         tag="videos",
         parameters=(*PARAMETERS, LIMIT),
         problems=("invalid_by", "invalid_days", "invalid_sort", "invalid_limit", "not_found"),
     )
     async def get_performance(self, call: CmsRequest) -> func.HttpResponse:
-        """Figures in all, of each day, and of each video or category, within two minutes of the events.
+        """Return figures in total, by day, and by video or category. Events count within two minutes.
 
-        By rule and by feed there are none: the sums of a day do not say how a video came onto a page.
+        There are no figures by rule or feed, because daily sums do not record why a video was on a page.
         """
         limit, _ = call.page()
         by, days, sort = _asked(call.request.params)
@@ -109,7 +116,7 @@ class PerformanceApi:
         return json_response(await asyncio.to_thread(_performance, tables, first, days, by, sort, wanted, limit))
 
     async def _wanted(self, call: CmsRequest) -> tuple[list[IndexedVideo], bool]:
-        """The videos that are asked for, and whether they are all."""
+        """Return the requested videos, and whether they are all videos."""
         rows: list[IndexedVideo] = list(await self._indexes.get(call.tenant_id))
         video, category = call.request.params.get("video"), call.request.params.get("category")
         if video:

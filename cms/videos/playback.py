@@ -1,4 +1,4 @@
-"""CMS endpoints of playback: how many plays of a video began, stalled and failed, and which videos fail most."""
+"""CMS endpoints of playback quality: starts, stalls and errors of a video, and the videos that fail most."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ from shared.web.responses import Count, View
 
 WEEK, FOUR_WEEKS = 7, 28
 DAYS = Parameter(
-    "days", "query", "Over how many days (UTC), today included: 7 or 28.", {"type": "integer", "enum": [7, 28]}
+    "days", "query", "Number of days (UTC), including today; 7 by default.", {"type": "integer", "enum": [7, 28]}
 )
 
 
 class PlaybackFigures(View):
-    """Plays, each counted once for every page that offered the video."""
+    """Counts of plays. Each counts once for every page that offered the video."""
 
     starts: Annotated[Count, Field(description="Plays that began.")]
     stalls: Annotated[Count, Field(description="Plays that stopped to wait for data.")]
     errors: Annotated[Count, Field(description="Plays that failed.")]
-    views: Annotated[Count, Field(description="Views, also of apps that send no `start`.")]
+    views: Annotated[Count, Field(description="Views, including those of apps that send no `start`.")]
 
 
 class VideoPlayback(View):
-    """How playing a video goes."""
+    """Playback quality of a video."""
 
     video_id: str
     last_7d: Annotated[PlaybackFigures, Field(alias="last7d")]
@@ -52,15 +52,17 @@ class FailingVideo(PlaybackFigures):
 
 
 class PlaybackPage(View):
-    """How playing goes in all, and the videos that fail most."""
+    """Playback quality in total, and the videos that fail most."""
 
     days: Count
     total: PlaybackFigures
-    videos: Annotated[list[FailingVideo], Field(description="Most failures first, then most stalls.")]
+    videos: Annotated[
+        list[FailingVideo], Field(description="Sorted by number of errors, then of stalls, the largest first.")
+    ]
 
 
 class PlaybackApi:
-    """Playback of a tenant's videos, from the sums of each day that the roll-up writes."""
+    """Serves playback quality of a tenant's videos, from the daily sums that the roll-up writes."""
 
     def __init__(self, edge: Edge, flow: DocumentFlow, catalogs: Catalogs) -> None:
         self.edge = edge
@@ -68,9 +70,9 @@ class PlaybackApi:
         self._documents = flow.store
         self._catalogs = catalogs
 
-    @cms_endpoint("GET", "videos/{id}/playback", "Read how playing a video goes", {200: VideoPlayback}, tag="videos")
+    @cms_endpoint("GET", "videos/{id}/playback", "Read a video's playback quality", {200: VideoPlayback}, tag="videos")
     async def get_playback(self, call: CmsRequest) -> func.HttpResponse:
-        """Plays of one video over 7 and 28 days."""
+        """Return the plays of one video over 7 and 28 days."""
         video = await self._videos.get(call)
         today, days = await self._days(call, FOUR_WEEKS)
         week = (table for day, table in days.items() if day > today - timedelta(days=WEEK))
@@ -83,14 +85,14 @@ class PlaybackApi:
     @cms_endpoint(
         "GET",
         "playback",
-        "List the videos whose playing fails",
+        "List the videos with most playback errors",
         {200: PlaybackPage},
         tag="videos",
         parameters=(DAYS, LIMIT),
         problems=("invalid_days", "invalid_limit"),
     )
     async def list_playback(self, call: CmsRequest) -> func.HttpResponse:
-        """The tenant's sums, and the videos with the most failures and stalls."""
+        """Return the tenant's sums, and the videos with the most errors and stalls."""
         limit, _ = call.page()
         wanted = call.request.params.get("days", str(WEEK))
         if wanted not in (str(WEEK), str(FOUR_WEEKS)):
@@ -107,7 +109,7 @@ class PlaybackApi:
 
 
 def _failing(tables: list[DayTable], ids: list[str], limit: int) -> tuple[PlaybackFigures, list[FailingVideo]]:
-    """The sums of all videos, and the `limit` videos that fail or stall most."""
+    """Return the sums of all videos, and the `limit` videos that fail or stall most."""
     summed = DayTable()
     for table in tables:
         summed.merge(table, bounded=False)

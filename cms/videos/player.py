@@ -1,4 +1,4 @@
-"""Form and view of a video's player data: renditions, captions, sizes, metadata, an action. Pure."""
+"""Forms and views of a video's player data: renditions, captions, sizes, metadata, action button. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ METADATA_NAME = Format(r"[A-Za-z0-9_.-]{1,64}", "1 to 64 letters, digits or _ . 
 MAX_BITRATE = 1_000_000_000
 
 Whole = BeforeValidator(lambda value: whole_number(number_in(value)))
-"""A whole number, also as 3.0 or as digits in text."""
+"""A whole number; also accepts 3.0 or digits in text."""
 Pixels = Annotated[int, Whole, Field(ge=1, le=MAX_PIXELS)]
 
 
@@ -90,7 +90,7 @@ class Action(View):
 
 
 def editable_player(document: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a stored video that this module is about, with what one that has none is sent back as."""
+    """Return the player fields of a stored video. A missing field has the value in which it can be sent back."""
     fields = {name: document.get(name) for name in ("posterUrl", "width", "height", "action")}
     lists = {name: document.get(name) or [] for name in ("renditions", "captions")}
     return fields | lists | {"metadata": document.get("metadata") or {}}

@@ -1,7 +1,7 @@
-"""A video's status, and what may put it on air. Pure.
+"""A video's status: active, inactive or taken down, and the transitions between them. Pure.
 
-Only `restore` lifts a takedown. A status that anything else sends for a taken-down video is kept until then, as
-`statusWhenRestored`. A video that is inactive stays so until a status is sent for it by name.
+Only `restore` lifts a takedown. If another call sends a status for a taken-down video, it is stored as
+`statusWhenRestored` and applied by the restore. An inactive video stays inactive until a call sends `active` for it.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from shared.adapters.documents.port import Json
 
 ACTIVE, INACTIVE, TAKEN_DOWN = STATUSES = ("active", "inactive", "taken_down")
 WHEN_RESTORED = "statusWhenRestored"
-"""The field of a taken-down video that holds the status which it gets when it is restored."""
+"""Field of a taken-down video: the status that it gets when it is restored."""
 
 
 def status_of(video: Json) -> str:
-    """The status of a stored video."""
+    """Return the status of a stored video; `active` by default."""
     return video.get("status") or ACTIVE
 
 
@@ -24,15 +24,16 @@ def is_taken_down(video: Json | None) -> bool:
 
 
 def status_when_restored(video: Json) -> str | None:
-    """What a taken-down video remembers; None when it is not taken down, or does not know."""
+    """Return the status that a restore would set; None if the video is not taken down, or has none stored."""
     status = video.get(WHEN_RESTORED)
     return status if is_taken_down(video) and status in (ACTIVE, INACTIVE) else None
 
 
 def after_sending(sent: str | None, before: Json | None) -> Json:
-    """The fields of the status after somebody sent one, None: none; `before` is the stored video, None: there is none.
+    """Return the status fields after a call that sent a status.
 
-    A new video that is taken down from the start was never on air, and is not when it is restored.
+    `sent`: the status, or None if the call had none; `before`: the stored video, or None for a new one. A new video
+    that is sent as taken down becomes inactive when it is restored, because it was never on air.
     """
     if before is None:
         return _taken_down(INACTIVE) if sent == TAKEN_DOWN else {"status": sent or ACTIVE}
@@ -42,22 +43,23 @@ def after_sending(sent: str | None, before: Json | None) -> Json:
 
 
 def with_status(video: Json, status: Json) -> Json:
-    """A stored video with other fields of the status, as the functions here make them."""
+    """Return a video with its status fields replaced by those of `after_sending` and the other functions here."""
     return {**{name: value for name, value in video.items() if name != WHEN_RESTORED}, **status}
 
 
 def after_restoring(video: Json) -> Json:
-    """The fields of the status after a restore: what it was before the takedown, or what was sent since.
+    """Return the status fields after a restore: the status before the takedown, or the one sent since.
 
-    A video taken down by a release that remembered nothing gets `inactive`, which puts nothing on air.
+    A video that an earlier release took down without storing a status becomes `inactive`, so it is not shown.
     """
     return {"status": status_when_restored(video) or INACTIVE if is_taken_down(video) else status_of(video)}
 
 
 def after_reverting(wanted: str | None, current: Json) -> tuple[Json, tuple[Fault, ...]]:
-    """The fields of the status after a revert that puts back `wanted`, None: none; and what to tell about it.
+    """Return the status fields after a revert, and notes about them. `wanted`: the status to put back, None: unchanged.
 
-    A revert takes down and deactivates. It does not lift a takedown, and activates nothing, now or at the restoring.
+    A revert can take a video down or deactivate it. It never lifts a takedown, and never activates a video, neither now
+    nor at a later restore.
     """
     if wanted == TAKEN_DOWN:
         return after_sending(TAKEN_DOWN, current), ()
@@ -73,7 +75,7 @@ def after_reverting(wanted: str | None, current: Json) -> tuple[Json, tuple[Faul
 
 
 def kept_for_restore(sent: str | None, before: Json | None) -> tuple[Fault, ...]:
-    """What to tell who sent a status for a taken-down video; nothing when none was sent, or none is kept."""
+    """Build a note for a status sent for a taken-down video; empty if none was sent or the video is not taken down."""
     if sent not in (ACTIVE, INACTIVE) or not is_taken_down(before):
         return ()
     what = f"The video stays taken down. It gets the status {sent} when it is restored."

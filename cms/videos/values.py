@@ -1,4 +1,4 @@
-"""CMS endpoint of the values that a tenant's videos have, for pickers: categories, tags, creators, series."""
+"""CMS endpoint that lists the categories, tags, creators and series of a tenant's videos, for pickers."""
 
 from __future__ import annotations
 
@@ -27,26 +27,25 @@ from shared.web.responses import Count, View
 MAX_LENGTH = 128
 
 Counted = list[tuple[str, str, int]]
-"""Value, the same without case, and how many videos have it; the most first."""
+"""(value, case-folded value, number of videos), the most used first."""
 
 
 class CatalogValue(View):
-    """A value that videos have."""
+    """A value of a field, used by at least one video."""
 
     value: str
-    videos: Annotated[Count, Field(description="How many videos have it, whatever their state.")]
+    videos: Annotated[Count, Field(description="Number of videos that have it, in any state.")]
 
 
 class CatalogValues(View):
-    """Values of one field: one that is exactly what was asked for, then those that begin so, then the rest; in each the
-    most used first."""
+    """Values of one field: an exact match of `q`, then those that begin with it, then the rest; the most used first."""
 
     values: list[CatalogValue]
-    total: Annotated[Count, Field(description="How many fit, with those that the limit left out.")]
+    total: Annotated[Count, Field(description="Number of matching values, including those beyond `limit`.")]
 
 
 def _used(codes: NDArray[np.int32], vocabulary: Vocabulary) -> list[int]:
-    """How many rows have each text of a vocabulary."""
+    """Count the rows that have each text of a vocabulary."""
     counts: list[int] = np.bincount(codes[codes != NO_CODE], minlength=len(vocabulary)).tolist()
     return counts
 
@@ -60,7 +59,7 @@ FIELDS: dict[str, tuple[Callable[[VideoColumns], Vocabulary], Callable[[VideoCol
 
 
 def counted(columns: VideoColumns, field: str) -> Counted:
-    """Every value of a field that a video has."""
+    """List every used value of a field, the most used first."""
     vocabulary, counts = FIELDS[field]
     found = [
         (text, text.casefold(), many)
@@ -71,14 +70,14 @@ def counted(columns: VideoColumns, field: str) -> Counted:
 
 
 def fitting(values: Counted, asked: str) -> Counted:
-    """Those that have a text in them, the closest first."""
+    """Return the values that contain a text, ignoring case; exact matches first, then those that begin with it."""
     wanted = composed(asked).strip().casefold()
     found = [each for each in values if wanted in each[1]]
     return sorted(found, key=lambda each: (each[1] != wanted, not each[1].startswith(wanted)))
 
 
 class ValuesApi:
-    """Values of a tenant's videos. They are counted once for each change of the catalog."""
+    """Lists values of a tenant's videos. The counts are cached until the catalog changes."""
 
     def __init__(self, edge: Edge, catalogs: Catalogs) -> None:
         self.edge = edge
@@ -88,15 +87,15 @@ class ValuesApi:
     @cms_endpoint(
         "GET",
         "values/{field}",
-        "List values that videos have",
+        "List the values of a field",
         {200: CatalogValues},
         tag="videos",
         description=f"`field`: {', '.join(f'`{name}`' for name in FIELDS)}.",
-        parameters=(LIMIT, query("q", "What the value has in it, in any case.")),
+        parameters=(LIMIT, query("q", "Only values that contain this text, ignoring case.")),
         problems=("invalid_limit",),
     )
     async def list_values(self, call: CmsRequest) -> func.HttpResponse:
-        """The values of one field, for pickers."""
+        """Return the values of one field, for pickers."""
         field = call.path("field", SLUG)
         if field not in FIELDS:
             raise not_found("field")
@@ -116,6 +115,6 @@ class ValuesApi:
         kept = self._counted.setdefault(catalog, {})
         version = catalog.columns.version
         if field not in kept or kept[field][0] != version:
-            await asyncio.sleep(0)  # a feed that waits goes first
+            await asyncio.sleep(0)  # let waiting feed requests run first
             kept[field] = (version, counted(catalog.columns, field))
         return kept[field][1]

@@ -1,7 +1,7 @@
-"""Every video of a tenant that editors can see, in memory, for search and lists.
+"""In-memory index of all videos that a tenant's editors can see, for search and lists.
 
-Loaded whole from the store when a tenant's list is first asked for, then kept true by the changes that the catalogs
-read anyway. Bounded: what nobody asks for goes, and so does what is too old to be trusted blindly.
+It is loaded from the store when a tenant's list is first requested, then updated by the changes that the catalogs read
+anyway. Memory is bounded: unused tenants are evicted. An index older than a day is loaded again.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from shared.adapters.documents.port import Document, DocumentStore, StoreRefused
 from shared.adapters.retry import with_timeout
 
 LOAD_SECONDS = 20.0
-"""How long a call waits for a tenant's first load, which goes on without it."""
+"""How long a call waits for a tenant's first load. The load continues after that."""
 VIDEOS_HELD = 150_000
-"""Of all tenants together, about 1 kB each; one tenant alone may have more."""
+"""Videos of all tenants in memory, about 1 kB each. A single tenant can have more."""
 IDLE_SECONDS = 3_600.0
-"""A tenant that nobody asked for so long is let go of."""
+"""A tenant without requests for this long is evicted."""
 MAX_AGE_SECONDS = 86_400.0
-"""So long after its load a tenant is loaded again: the store forgets expired videos without telling."""
+"""Age at which an index is loaded again, because the store deletes expired videos without a change event."""
 SLICE = 100
-"""Documents taken in before the event loop gets its turn."""
+"""Documents applied before yielding to the event loop."""
 
 
 class _Index:
-    """One tenant's videos by id. `overtaken` are ids that changed while they were loaded."""
+    """One tenant's videos by id. `overtaken`: ids that changed during the load."""
 
     def __init__(self, now: float) -> None:
         self.rows: dict[str, IndexedVideo] = {}
@@ -44,7 +44,7 @@ class _Index:
 
 
 class VideoIndexes:
-    """The indexes of the tenants whose editors this process serves. `clock` gives seconds and never goes back."""
+    """Indexes of the tenants whose editors this process serves. `clock` gives seconds and never goes back."""
 
     def __init__(self, documents: DocumentStore, catalogs: Catalogs, clock: Callable[[], float]) -> None:
         self._documents = documents
@@ -56,7 +56,7 @@ class VideoIndexes:
         catalogs.follow(self)
 
     async def get(self, tenant_id: str) -> Collection[IndexedVideo]:
-        """A tenant's videos, in no order; do not keep them across a wait. Raises `StoreUnavailable`."""
+        """Return a tenant's videos, unordered. Do not keep them across an await. Raises `StoreUnavailable`."""
         now = self._clock()
         index = self._indexes.get(tenant_id)
         if index is not None and now - index.loaded_at > MAX_AGE_SECONDS:
@@ -69,7 +69,7 @@ class VideoIndexes:
                 load.add_done_callback(lambda _: self._loads.pop(tenant_id, None))
             try:
                 await with_timeout(LOAD_SECONDS, asyncio.shield(load), StoreUnavailable)
-            except StoreRefused as error:  # of reads that no caller chose: to whoever asks, the store is down
+            except StoreRefused as error:  # the caller did not choose these reads, so report an outage
                 raise StoreUnavailable(str(error)) from error
             index = self._indexes.get(tenant_id)
             if index is None:  # the tenant was removed meanwhile
@@ -79,14 +79,14 @@ class VideoIndexes:
         self._evict(now)
         return index.rows.values()
 
-    # ---- what the catalogs tell
+    # ---- changes from the catalogs
 
     def holds(self, tenant_id: str) -> bool:
-        """Whether a tenant is held, or being loaded."""
+        """Return whether a tenant is in memory or being loaded."""
         return tenant_id in self._indexes or tenant_id in self._loading
 
     def apply(self, document: Document) -> None:
-        """Take in one document as it is now, of whatever tenant."""
+        """Apply the current version of a document of any tenant."""
         if (loading := self._loading.get(document.partition)) is not None:
             loading.overtaken.add(document.id)
             loading.apply(document)
@@ -94,14 +94,14 @@ class VideoIndexes:
             held.apply(document)
 
     def row(self, tenant_id: str, id: str) -> IndexedVideo | None:
-        """A tenant's video as it is held now."""
+        """Return a tenant's video in memory."""
         held = self._indexes.get(tenant_id)
         return None if held is None else held.rows.get(id)
 
     def learn(self, tenant_id: str, seen: IndexedVideo | None, stored: Document | None) -> IndexedVideo | None:
-        """Take in what the store has, None: nothing, in place of a row, unless a change that came meanwhile is newer.
+        """Replace the row `seen` by the stored document (None: deleted), unless a newer change has replaced it already.
 
-        Returns what is stored as a row, None where it is no video.
+        Returns the stored document as a row; None if it is not a video.
         """
         row = None if stored is None else _row(stored)
         held = self._indexes.get(tenant_id)
@@ -113,7 +113,7 @@ class VideoIndexes:
         return row
 
     def forget(self, tenant_id: str) -> None:
-        """Let go of a tenant that is removed."""
+        """Drop a removed tenant from memory."""
         self._indexes.pop(tenant_id, None)
 
     async def _load(self, tenant_id: str) -> None:
@@ -144,5 +144,5 @@ class VideoIndexes:
 def _row(document: Document) -> IndexedVideo | None:
     try:
         return IndexedVideo.from_document(document)
-    except Exception:  # whatever a body holds, it concerns this one video, which nobody can read
+    except Exception:  # a damaged document must not affect other videos
         return None

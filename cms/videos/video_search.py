@@ -1,4 +1,4 @@
-"""Searches and sorts a tenant's videos in memory. Pure: loops over rows of a few fields, milliseconds for 50,000."""
+"""Searches and sorts a tenant's videos in memory by linear scans; milliseconds for 50,000 videos. Pure."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from shared.domain.records import AFTER_VIDEOS, RATINGS, UNRATED, Video
 from shared.domain.search_text import folded, searchable
 
 SORTED_LETTERS = 24
-"""Letters of a text that a list is sorted by; then the id decides. So a cursor stays short."""
+"""Characters of a text used for sorting; after them the id decides. This keeps cursors short."""
 BY_ID, RELEVANCE, VIEWS = "id", "relevance", "views"
 SORTS = (
     *(BY_ID, "title", "category", "creator", "rating", "state", "publishedAt", "updatedAt", "durationSeconds"),
     *(VIEWS, RELEVANCE),
 )
 Value = str | float
-"""What a video is sorted by: texts with texts, numbers with numbers."""
+"""Sort value of a video: text or number, the same type for all videos of a list."""
 
 
 @dataclass(frozen=True, slots=True)
 class IndexedVideo:
-    """What a search looks at. `text` is everything that words are looked for in; times in seconds since the epoch."""
+    """The fields of a video that searches use. `text`: all searchable text; times in seconds since the epoch."""
 
     id: str
     text: str
@@ -49,7 +49,7 @@ class IndexedVideo:
 
     @classmethod
     def from_document(cls, document: Document) -> IndexedVideo | None:
-        """A stored video; None for what is none, such as a tombstone or a document that cannot be read."""
+        """Parse a stored video; None for other documents and tombstones."""
         body = document.body
         if body.get("kind") != "video" or body.get("deleted") or document.id.startswith(AFTER_VIDEOS):
             return None
@@ -74,16 +74,16 @@ class IndexedVideo:
         )
 
     def state(self, now: float) -> str:
-        """Where it stands now: one of `STATES`."""
+        """Return the current state: one of `STATES`."""
         return state_at(self.status, self.published_at, self.expires_at, self.rating, now)
 
 
 @dataclass(frozen=True, slots=True)
 class VideoFilter:
-    """What narrows a list of videos down; a criterion that is empty or None admits every video.
+    """Criteria of a list of videos. An empty criterion, or None, admits every video.
 
-    `words` are folded; each must be a part of a video's text. Published from `published_from` on, and before
-    `published_before`.
+    `words`: without case and accents, each must be part of a video's text. `published_from` is included,
+    `published_before` excluded; both in seconds since the epoch.
     """
 
     prefix: str = ""
@@ -98,7 +98,7 @@ class VideoFilter:
     published_before: float | None = None
 
     def admitted(self, rows: Iterable[IndexedVideo], now: float) -> list[IndexedVideo]:
-        """The videos that meet every criterion."""
+        """Return the videos that meet every criterion."""
         found = [row for row in rows if row.id.startswith(self.prefix)] if self.prefix else list(rows)
         for word in sorted(self.words, key=len, reverse=True):  # the longest leaves the fewest for the others
             found = [row for row in found if word in row.text]
@@ -122,19 +122,19 @@ class VideoFilter:
 
 
 Place = tuple[Value, str]
-"""Where a video stands in a sorted list: what it is sorted by, and its id."""
+"""Place of a video in a sorted list: its sort value and its id."""
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """How a list is sorted, by one of `SORTS`; videos that are equal in that, by id."""
+    """Order of a list: by one of `SORTS`, then by id."""
 
     by: str = BY_ID
     descending: bool = False
 
     def places(self, rows: Sequence[IndexedVideo], wanted: VideoFilter, stats: StatsTable | None, now: float
                ) -> list[Place]:  # fmt: skip
-        """The place of each video. Without statistics nobody was viewed."""
+        """Return the place of each video. Without statistics every video has 0 views."""
         if self.by == VIEWS:
             ids = [row.id for row in rows]
             return list(zip([0] * len(ids) if stats is None else stats.views_of_week(ids, now), ids, strict=True))
@@ -147,7 +147,7 @@ class Order:
 
 
 class Found(NamedTuple):
-    """A part of a list: the places of up to `limit` videos, whether more follow, and how many there are in all."""
+    """Part of a list: places of up to `limit` videos, whether more follow, and the total number of videos."""
 
     places: list[Place]
     more: bool
@@ -163,7 +163,7 @@ def search(
     stats: StatsTable | None,
     now: float,
 ) -> Found:
-    """The `limit` videos that follow the place `after` (None: from the start) of those that the filter admits."""
+    """Return the first `limit` admitted videos after the place `after` (None: from the start)."""
     admitted = wanted.admitted(rows, now)
     places = order.places(admitted, wanted, stats, now)
     total = len(places)
@@ -191,7 +191,7 @@ _VALUES: dict[str, Callable[[IndexedVideo], Value]] = {
 
 
 def _by_relevance(rows: Sequence[IndexedVideo], words: Sequence[str]) -> list[Place]:
-    """0 for the video of that id, then 1 for those whose words begin with every word, then 2 for the rest."""
+    """Rank videos: 0 if the id is the searched word, 1 if every searched word begins a word of the text, else 2."""
     if not words:
         return [(0, row.id) for row in rows]
     begins = [(f" {word}", re.compile(rf"[\W_]{re.escape(word)}")) for word in words]

@@ -1335,7 +1335,7 @@ export interface components {
         ReportOfStory: {
             /** @description Known values: `spam`, `harassment`, `hate`, `violence`, `sexual`, `other`. More may come. */
             reason: string;
-            /** @description In the reporter's words. */
+            /** @description The reporter's explanation. */
             text?: string | null;
         };
         /** @description The user's view of and reaction to another person's story. */
