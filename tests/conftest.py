@@ -13,7 +13,7 @@ from tests.skip_reasons import PREFIX
 
 # Compiled loops check every index, in this process and in those it starts.
 os.environ.setdefault("NUMBA_BOUNDSCHECK", "1")
-# No deadline: a promise is about what happens, not how fast; speed is measured in benchmarks/.
+# No deadline: tests check results, benchmarks/ measures speed.
 settings.register_profile("house", deadline=None, max_examples=50)
 settings.register_profile("long", deadline=None, max_examples=20_000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "house"))

@@ -214,7 +214,7 @@ class App:
     async def see_content(self) -> None:
         """Read the change feed now instead of at the next interval."""
         catalogs = self.services.catalogs
-        if catalogs.age() is not None:  # before the first feed nothing is held that could be stale
+        if catalogs.age() is not None:  # before the first feed nothing is cached that could be stale
             assert await catalogs.refresh()
 
     def write_flags(self, *flags: dict[str, Any]) -> None:
@@ -280,7 +280,7 @@ async def served(
         "content_refresh_seconds": 0.1,
         "flags_refresh_seconds": 0.1,
         "signals_cache_seconds": 0.0,
-        # Generous: on a busy machine nothing but what a test breaks may be late.
+        # Generous: on a busy machine only what a test breaks may be late.
         "signals_budget_ms": 250.0,
         "publish_budget_ms": 10_000.0,
         "shed_delay_ms": 60_000.0,

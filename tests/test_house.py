@@ -385,7 +385,7 @@ print(json.dumps({"done": done, "heavy": heavy, "threads": threading.active_coun
 
 def test_importing_the_app_connects_writes_and_starts_nothing(tmp_path: Path) -> None:
     environment = {"PYTHONPATH": str(ROOT), "PATH": ""}
-    # Machine code is written once, as byte code is.
+    # Machine code is written once, like byte code.
     subprocess.run([sys.executable, "-c", "import function_app"], cwd=tmp_path, env=environment, check=True)
     told = subprocess.run(
         [sys.executable, "-c", IMPORT_AND_TELL],

@@ -46,7 +46,7 @@ def _operation(operation: dict[str, Any], document: dict[str, Any]) -> Iterator[
         yield from (f"{status} header {name}" for name in response.get("headers", ()))
         for media_type, content in response.get("content", {}).items():
             yield from _schema(content["schema"], f"{status} {media_type}", document)
-            yield from (f"{status} example {name}" for name in content.get("examples", ()))  # of problems: their codes
+            yield from (f"{status} example {name}" for name in content.get("examples", ()))  # problem codes
 
 
 def _schema(schema: Any, place: str, document: dict[str, Any], inside: tuple[str, ...] = ()) -> Iterator[str]:

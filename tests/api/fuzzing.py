@@ -67,7 +67,7 @@ async def fuzz(app: App, cases: int, seed: int | None = None) -> Outcome:
 
     The document is taken at its narrowest: with only the values that it knows.
     """
-    await stories_on(app)  # their calls are there only while they are on
+    await stories_on(app)  # the endpoints exist only while they are on
     client = await app.tenant(make_videos(30))
     key = await _key_of_every_scope(app, client)
     command = [

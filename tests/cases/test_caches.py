@@ -76,7 +76,7 @@ class World:
         assert (page.json["reason"] == "no_consent") == (asker.consent == "off")
         if asker.origin == HERE:
             assert page.headers["Access-Control-Allow-Origin"] == HERE
-        cursor = page.json["nextCursor"]  # opens for its tenant and user alone
+        cursor = page.json["nextCursor"]  # valid for its tenant and user only
         headers = {name: value for name, value in self.headers(asker).items() if name != "Origin"}
         following = await self.app.request("GET", "/v1/feed", headers, {"limit": 2, "cursor": cursor})
         assert following.status == 200
@@ -107,7 +107,7 @@ async def new_world(app: App) -> World:
         keys.append((tenant.key, second, "a-guessed-key"))
     await save_public_key(app.documents, found[1].tenant_id, signer("ES256"))
     assert await app.services.tenants_refresher.refresh()
-    known = found[0].as_user(users[0])  # somebody with a personal page
+    known = found[0].as_user(users[0])  # a user with a personal page
     await known.post(story_events(app.clock.now()))
     await app.folded()
     tokens = tuple(signer("ES256").token(found[1].tenant_id, user, app.clock.now()) for user in users)

@@ -72,7 +72,7 @@ async def ready(app: App) -> dict[str, Any]:
     return body
 
 
-# ---- the clock of an instance is set
+# ---- a changed clock of an instance
 
 
 @pytest.mark.parametrize("jump", JUMPS)
@@ -215,7 +215,7 @@ def test_rate_limit_wait_never_exceeds_the_length_of_a_burst(times: list[float])
         assert 0 <= rates.wait("user", 10.0, at) <= 5.0 + 0.1
 
 
-# ---- two services say what time it is
+# ---- comparison with the time of two services
 
 
 def headers(at: float, **more: str) -> dict[str, str]:
@@ -457,7 +457,7 @@ async def test_timestamp_in_seconds_gets_its_own_error_code(app: App, ago: float
 
 async def test_device_clock_in_january_1970_is_not_mistaken_for_seconds(app: App) -> None:
     client = await app.tenant(make_videos(3))
-    now_in_1970 = int(app.now_ms() / 1000)  # a clock that began at the epoch three weeks ago
+    now_in_1970 = int(app.now_ms() / 1000)  # a clock that started at the epoch three weeks ago
     answer = await post_sent(client, [view(now_in_1970 - 60_000)], iso(now_in_1970))
     assert answer.json["accepted"] == 1
 

@@ -49,7 +49,7 @@ def logged(caplog: pytest.LogCaptureFixture, event: str) -> list[dict[str, Any]]
     return [line for line in lines if line["event"] == event]
 
 
-# ---- a row of the document store
+# ---- rows of the document store
 
 BROKEN = [b"", b'{"id": "vid_fitness_1", "kin', b"\xff\xfe", b"null", b"[1]", b'{"kind": "video"}', b'{"kind": 9']
 
@@ -85,7 +85,7 @@ async def test_video_that_becomes_unreadable_is_no_longer_served(tmp_path: Path)
     async with served(tmp_path) as app:
         client = await app.tenant(make_videos(30))
         assert "vid_fitness_1" in (await client.feed(limit=50)).ids
-        with rows(tmp_path) as file:  # moved to the end of the changes, as a write would
+        with rows(tmp_path) as file:  # moved to the end of the change feed, as by a write
             file.execute(
                 "REPLACE INTO videos (partition, id, expires_at, body) VALUES (?, 'vid_fitness_1', NULL, 'oops')",
                 (client.tenant_id,),

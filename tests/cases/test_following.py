@@ -51,7 +51,7 @@ async def test_followed_items_are_listed_by_kind_newest_first(app: App) -> None:
     page = await viewer.me("following", kind="creator", limit=1)
     assert await viewer.ids("following", kind="creator", cursor=page.json["nextCursor"]) == ["creator:anna"]
     await viewer.follow("creator", "anna", type="unfollow")
-    await viewer.follow("creator", "anna", ago=25)  # it comes late
+    await viewer.follow("creator", "anna", ago=25)  # arrives late
     assert await viewer.ids("following", kind="creator") == ["creator:café"]
     odd = await viewer.me("following", kind="person")
     assert (odd.status, odd.code) == (400, "invalid_kind")

@@ -71,7 +71,7 @@ def listed(value: str) -> list[str]:
     return [part.strip().lower() for part in value.split(",")]
 
 
-# ---- each header once, and true
+# ---- each header once, with a correct value
 
 
 def is_true(method: str, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
@@ -129,7 +129,7 @@ async def test_no_response_header_repeats_and_the_content_type_is_right(
     route = declared.path
     for name in declared.path_names:
         route = route.replace(f"{{{name}}}", path)
-    # Keys are kept: a revoked one would end the test.
+    # Keys are not revoked: that would end the test.
     if declared.tag == "access" and declared.method != "GET":
         who = {}
     status, headers, body = await asked(client.app, method, f"/{route}", {**who, **extra})
@@ -166,7 +166,7 @@ async def test_each_path_has_its_content_type_also_in_a_304(client: Client, path
             assert unchanged.headers.get(name) == full.headers.get(name)
 
 
-# ---- Vary names what decides
+# ---- Vary names every relevant header
 
 
 class Watched(dict[str, str]):
@@ -175,7 +175,7 @@ class Watched(dict[str, str]):
     def __init__(self, headers: Mapping[str, str]) -> None:
         super().__init__({name.lower(): value for name, value in headers.items()})
         self.read: set[str] = set()
-        self.__http_headers__ = self  # where the SDK's mapping keeps them
+        self.__http_headers__ = self  # as in the SDK's mapping
 
     def __contains__(self, name: object) -> bool:
         self.read.add(str(name).lower())
@@ -302,7 +302,7 @@ async def test_unlisted_or_opaque_origin_gets_no_cors_headers(client: Client) ->
             assert not [name for name, _ in headers if name.lower().startswith("access-control")]
 
 
-# ---- what a page may send and read
+# ---- headers a page can send and read
 
 
 async def allowed(app: App, path: str) -> set[str]:

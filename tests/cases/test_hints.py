@@ -43,7 +43,7 @@ def above(page: Answer, first: str, second: str) -> bool:
     return page.ids.index(first) < page.ids.index(second)
 
 
-# ---- one spelling
+# ---- normalized spelling
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ async def test_country_is_recognized_by_each_of_its_codes(client: Client, value:
     assert "for_germany" in (await asked(client, f"country={value}")).ids
 
 
-# ---- what cannot be read
+# ---- unreadable hints
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ async def test_no_hint_breaks_the_feed_or_raises_the_rating(client: Client, hint
     assert page.ids
 
 
-# ---- an age band
+# ---- age bands
 
 
 @pytest.mark.parametrize("value", ["65+", "65%2B", "65%20", "65%252B", "65%20%2B", "65%E2%80%9399"])
@@ -142,7 +142,7 @@ async def test_unreadable_age_band_means_the_strictest(client: Client, value: st
     assert set((await asked(client, f"ageBand={value}")).ids) == CHILDREN
 
 
-# ---- twice, empty, null
+# ---- repeated, empty, null
 
 
 async def test_first_of_a_repeated_hint_counts_but_every_age_band_counts(client: Client) -> None:

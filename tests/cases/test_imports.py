@@ -49,7 +49,7 @@ def errors(answer: Answer, at: int = 0) -> list[str]:
     return [error["message"] for error in answer.json["rows"][at].get("errors", [])]
 
 
-# ---- one broken row
+# ---- one malformed row
 
 
 @pytest.mark.parametrize("name", BROKEN)
@@ -76,7 +76,7 @@ async def test_row_that_is_not_utf_8_is_rejected_alone(app: App) -> None:
     assert errors(answer, 1) == ["title is not in UTF-8. Save the file as 'CSV UTF-8'."]
 
 
-# ---- how a table is written
+# ---- table formats
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t"])

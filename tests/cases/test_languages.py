@@ -117,7 +117,7 @@ async def test_reduced_language_matches_as_the_full_tag_does(key: str, named: fr
     assert reduced_key(reduced, prefixes) == reduced
 
 
-# ---- served
+# ---- in feeds
 
 
 @pytest.mark.parametrize("viewer", ["en-US", "en_GB", "en"])
@@ -160,7 +160,7 @@ async def test_rule_matches_languages_as_the_ranking_does(app: App, audience: st
     assert len((await editor.client.feed(language="ja")).ids) == 2
 
 
-# ---- written
+# ---- in the CMS
 
 
 async def test_codes_are_canonical_when_they_are_written(app: App) -> None:

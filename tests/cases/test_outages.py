@@ -57,7 +57,7 @@ class Pauses(list[float]):
         monkeypatch.setattr("shared.adapters.retry.asyncio.sleep", self.sleep)
 
     async def sleep(self, seconds: float, *_: Any) -> None:
-        if seconds == RENEW_SECONDS:  # the keeper of a lock, which waits beside the work
+        if seconds == RENEW_SECONDS:  # the lock renewal, which waits beside the work
             await self._sleep(seconds)
         if seconds > 0:
             self.append(seconds)

@@ -25,7 +25,7 @@ async def unchanged(client: Client, page: Answer, **query: Any) -> Answer:
     return await client.feed({"If-None-Match": page.headers["Etag"]}, **query)
 
 
-# ---- the tag covers what is served
+# ---- the ETag covers the content
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ async def test_personal_page_is_sent_anew_after_newer_signals(app: App) -> None:
     assert now.json["freshness"]["signals"] > page.json["freshness"]["signals"]
 
 
-# ---- a copy ends before what is in it
+# ---- a cached page expires before its cursor and receipt
 
 
 async def test_page_of_yesterday_is_sent_anew_and_paging_goes_on(app: App) -> None:

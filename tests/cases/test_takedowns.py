@@ -80,7 +80,7 @@ async def test_write_without_a_status_neither_lifts_a_takedown_nor_activates(app
 async def test_restore_returns_the_status_from_before_the_takedown(app: App, status: str) -> None:
     editor = await editor_of(app, status=status)
     before = (await editor.get("videos/v1")).json
-    for _ in range(2):  # a second takedown forgets nothing
+    for _ in range(2):  # a second takedown keeps the remembered status
         assert standing(await editor.post("videos/v1/takedown")) == ("taken_down", "taken_down", status)
     after = (await editor.post("videos/v1/restore")).json
     ignored = ("updatedAt", "updatedBy")
@@ -165,7 +165,7 @@ async def test_taken_down_video_is_not_deleted_when_it_expires(app: App) -> None
     assert (await editor.get("videos/v1")).status == 404
 
 
-# ---- videos that a release before this one took down
+# ---- videos taken down by an older release
 
 
 async def taken_down_earlier(app: App, *history: tuple[str | None, str]) -> Editor:

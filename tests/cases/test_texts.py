@@ -42,12 +42,12 @@ REFUSED = {
     "tags without a flag": "a\U000e0061\U000e007f",
 }
 FINE = (
-    "\U0001f468\u200d\U0001f469\u200d\U0001f467\u200d\U0001f466 family",  # joined
+    "\U0001f468\u200d\U0001f469\u200d\U0001f467\u200d\U0001f466 family",  # with joiners
     "\U0001f3f4\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f",  # the flag of England
     "\u2764\ufe0f\U0001f44d\U0001f3fd",
     "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645",  # Persian
-    "\u05e9\u05c1\u05b8\u05dc\u05d5\u05b9\u05dd\u200f!",  # Hebrew, pointed, with a mark of the direction
-    "\u0e20\u0e32\u0e29\u0e32\u200b\u0e44\u0e17\u0e22",  # Thai, with breaks
+    "\u05e9\u05c1\u05b8\u05dc\u05d5\u05b9\u05dd\u200f!",  # pointed Hebrew with a direction mark
+    "\u0e20\u0e32\u0e29\u0e32\u200b\u0e44\u0e17\u0e22",  # Thai with word breaks
     "\u2068name\u2069 and more",
     "two\nlines\tand a tab",
     "\u0928\u093f\u0930\u094d\u200d",

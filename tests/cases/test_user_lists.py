@@ -29,7 +29,7 @@ async def test_list_shows_added_videos_newest_first(app: App, on: str, off: str,
         await viewer.tell(on, f"vid_fitness_{number}", ago=ago)
     assert await viewer.ids(what) == ["vid_fitness_2", "vid_fitness_3", "vid_fitness_1"]
     await viewer.tell(off, "vid_fitness_2")
-    await viewer.tell(on, "vid_fitness_2", ago=5)  # it comes late, and is older than what took it back
+    await viewer.tell(on, "vid_fitness_2", ago=5)  # arrives late, and is older than its withdrawal
     assert await viewer.ids(what) == ["vid_fitness_3", "vid_fitness_1"]
     item = (await viewer.me(what)).json["items"][0]
     assert item["title"] == "vid fitness 3"
@@ -52,7 +52,7 @@ async def test_started_video_can_be_continued_until_it_is_finished(app: App) -> 
         ("vid_long_2", 100_000),
     ]
     await viewer.tell("complete", "vid_long_1", ago=15)
-    await viewer.tell("video_view", "vid_long_1", ago=10, watchTimeMs=30_000)  # of the same showing
+    await viewer.tell("video_view", "vid_long_1", ago=10, watchTimeMs=30_000)  # of the same impression
     await viewer.tell("video_view", "vid_long_2", ago=5, watchTimeMs=550_000)
     assert await viewer.ids("continue") == []
     app.clock.advance(3_600)

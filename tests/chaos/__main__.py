@@ -156,8 +156,8 @@ class Stage:
     def settings(self) -> dict[str, str]:
         """The environment of every process."""
         common = {"DATA_FOLDER": str(self.folder), "CONTENT_REFRESH_SECONDS": "0.5", "FOLD_PATIENCE_SECONDS": "120"}
-        common["USER_REQUESTS_PER_SECOND"] = "1000000"  # few users send very much
-        common["USUAL_PEAK_FLOOR"] = "1000000000"  # and all of it in a minute
+        common["USER_REQUESTS_PER_SECOND"] = "1000000"  # few users send very many events
+        common["USUAL_PEAK_FLOOR"] = "1000000000"  # all within a minute
         if self.wire is None:
             return common
         secret = base64.b64encode(b"of the fault-injection run alone").decode()
@@ -221,7 +221,7 @@ async def _traffic(stage: Stage, everybody: list[User], draw: random.Random) -> 
     try:
         await asyncio.wait({sending, trouble}, return_when=asyncio.FIRST_COMPLETED)
         if trouble.done():
-            trouble.result()  # it only ends by failing
+            trouble.result()  # it ends only on failure
         await sending
     finally:
         for task in (sending, *besides):
@@ -236,7 +236,7 @@ async def _drain(stage: Stage, services: App, tally: Counter[str]) -> bool:
     """Return whether the queues drain once faults have ended. Dead letters are counted."""
     write_faults(stage.faults, {})
     if stage.wire is not None:
-        for name in () if stage.calm else FAULTY_SERVERS:  # when calm, what was ordered is used up first
+        for name in () if stage.calm else FAULTY_SERVERS:  # in a quiet phase, pending faults are used up first
             await stage.wire.clear(name)
     server = stage.server(3)
     await server.start()
@@ -292,7 +292,7 @@ async def _compare(services: App, everybody: list[User], tenants: list[World], t
         tally["events in video counters"] += len(counted)
         tally["videos whose counters differ"] += len(wrong)
         differences += [f"{world.tenant.id}: {text}" for text in wrong]
-        today = datetime.fromtimestamp(table.reference, UTC).date()  # the counters know so many days
+        today = datetime.fromtimestamp(table.reference, UTC).date()  # the counters keep so many days
         days = await read_days(services.documents, world.tenant.id, today - timedelta(days=DAILY_DAYS - 1), today)
         for column, of_table in (("views", DAY_VIEWS), ("impressions", DAY_IMPRESSIONS), ("watchMs", DAY_WATCH_MS)):
             by_day = sum(day.total()[column] for day in days.values())

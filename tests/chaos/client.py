@@ -45,12 +45,12 @@ class Client:
         if user.asks_for_a_feed:
             await self._ask_for_a_feed(user)
         pending = list(user.events)
-        draw.shuffle(pending)  # within and across batches, times come in any order
+        draw.shuffle(pending)  # within and across batches, times are in any order
         accepted: list[Sent] = []
         while pending:
             await asyncio.sleep(draw.uniform(0.0, self.think_seconds))
             if not user.repacks and draw.random() < 0.3 and len(pending) > 30:
-                # Several batches side by side: they arrive in any order.
+                # Concurrent batches arrive in any order.
                 batches = [self._pack(user, pending[at : at + 10], draw) for at in (0, 10, 20)]
                 pending = pending[30:]
                 await asyncio.gather(*(self._until_accepted(user, batch, draw) for batch in batches))
@@ -70,7 +70,7 @@ class Client:
                     self.tally["batches sent again"] += 1
                     await self._post(user, batch, draw)
             elif user.repacks and draw.random() < 0.5:
-                self.tally["batches packed again after no answer"] += 1  # with the next size, from the same events
+                self.tally["batches packed again after no answer"] += 1  # again with another size, from the same events
             else:
                 self.tally["batches sent again"] += 1
                 await self._until_accepted(user, batch, draw)

@@ -245,7 +245,7 @@ def rule_differences(lines: Iterable[CountedLine], world: World) -> list[str]:
     a_day = Counter((line.user, line.video) for line in lines if line.user and line.kind not in ("unlike", "unsave"))
     if not world.counts_all:
         wrong += [f"{kind} of {video} counts {n} times" for (_, _, kind, video), n in once.items() if n > 1]
-    # A run over midnight has two days.
+    # A run across midnight has two days.
     return wrong + [f"{video} counts {n} times for one user" for (_, video), n in a_day.items() if n > 2 * MAX_A_DAY]
 
 

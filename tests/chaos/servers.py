@@ -164,7 +164,7 @@ class Misfortune:
         self.set_faults()
         outages = ("store_down", "blobs_down", "bus_down")
         turn, plans = 0, list[Plan]()
-        if self.calm:  # everything once, from the first request: again and again a busy bus would never be free
+        if self.calm:  # each fault once, from the first request: repeated ones would keep a busy bus blocked
             for plan in self.plans:
                 await self._inject(plan)
             await asyncio.Event().wait()
@@ -172,7 +172,7 @@ class Misfortune:
             await asyncio.sleep(self.pace_seconds * self.draw.uniform(0.5, 1.5))
             turn += 1
             if self.wire is not None:
-                if not plans:  # each once, in any order, before any comes again
+                if not plans:  # each once, in any order, before any repeats
                     plans = self.draw.sample(self.plans, len(self.plans))
                 await self._inject(plans.pop())
             if turn % 6 == 3:

@@ -139,7 +139,7 @@ def _events(count: int, user: User, now: float, watch_times: Iterator[float], dr
         if clamped:
             at = int(now * 1000) + DAY_MS + draw.randrange(DAY_MS)
         elif chance > 0.97:
-            at = int(now * 1000) + draw.randrange(3 * MINUTE_MS)  # a clock a little ahead
+            at = int(now * 1000) + draw.randrange(3 * MINUTE_MS)  # a slightly fast clock
         elif chance < 0.05:
             at = int(now * 1000) - draw.randrange(DAY_MS, int(6.8 * DAY_MS))  # late
         else:

@@ -126,7 +126,7 @@ async def test_batch_and_past_events_repeated_count_once(app: App) -> None:
     job = await imported(editor, past(client, 1_000))
     assert (job["state"], job["processed"], job["counts"]) == ("done", 1_000, counts(counted=1_000))
     assert (await signals_of(client)).events == MAX_EVENTS + 1_000
-    for again in (batch, batch[50:], batch[::-1]):  # the same bytes, and packed otherwise
+    for again in (batch, batch[50:], batch[::-1]):  # the same bytes, and repacked
         await client.post(again)
         await app.folded()
         await app.rolled_up()

@@ -89,7 +89,7 @@ async def test_unavailable_bus_is_reported_and_the_rest_is_shown(app: App, monke
         raise BusUnavailable("down")
 
     monkeypatch.setattr(app.bus, "depth", down)
-    app.clock.advance(10)  # what was looked at before no longer holds
+    app.clock.advance(10)  # the cached result is outdated
 
     async def told() -> bool:
         return (await ops.get("live")).json["queues"] is None

@@ -102,7 +102,7 @@ async def test_tenant_creation_repeats_safely_only_with_an_idempotency_key(app: 
         assert (refused.status, refused.code) == (409, "already_exists")
     assert (await client.feed()).status == 200, "its keys stay as they were"
 
-    # The keys cannot be shown again: who lost them rotates both.
+    # The keys cannot be shown again: whoever loses them rotates both.
     tenant_ops = Editor(app, client, app.ops_key)
     for each in again.json["keys"]:
         rotated = await tenant_ops.post(f"keys/{each['id']}/rotate", {"overlapHours": 0})

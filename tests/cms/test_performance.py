@@ -57,7 +57,7 @@ async def test_statistics_of_a_deleted_video_stay_in_the_total(app: App) -> None
     editor = await with_views(app)
     await editor.get("videos")
     await app.services.documents.write(VIDEOS, editor.tenant_id, [Delete(COOKING)])
-    await editor.get("videos")  # finds out that it is gone
+    await editor.get("videos")  # notices the deletion
     answer = (await editor.get("performance")).json
     assert [row["id"] for row in answer["rows"]] == [FITNESS]
     assert (answer["total"]["views"], answer["rest"]["views"]) == (4, 3)

@@ -59,7 +59,7 @@ async def test_served_page_is_explained_in_order_with_model_and_reasons(app: App
     assert [item["place"] for item in told["items"]] == list(range(len(page["items"])))
     first = told["items"][0]
     assert first["title"] == page["items"][0]["title"]
-    # Nothing has changed since: the parts add up to the score that was served.
+    # Nothing has changed since: the contributions add up to the served score.
     assert sum(part["amount"] for part in first["contributions"]) == pytest.approx(page["items"][0]["score"], abs=0.01)
     assert untold(answer) == {"scores"}
     assert told["mistaken"] < 0.001
@@ -261,5 +261,5 @@ async def test_altered_id_explains_no_page(app: App, data: st.DataObject) -> Non
     other = data.draw(st.sampled_from("ABCxyz019._-").filter(lambda letter: letter != id[at]))
     answer = await explained(editor, id[:at] + other + id[at + 1 :])
     assert answer.status in (200, 404)
-    if answer.status == 200:  # the last letter has bits that mean nothing
+    if answer.status == 200:  # the last character has unused bits
         assert at == len(id) - 1

@@ -53,7 +53,7 @@ def calls_of(text: str) -> set[str]:
         as_call(method or _METHODS[name], _CHOICE.sub(rf"\{one}", path))
         for method, name, _, path in _CALL.findall(text)
         for one in (1, 2)
-        if not path.startswith("/")  # of the front door, which only a local run has
+        if not path.startswith("/")  # of the start page, which only a local run has
     }
 
 

@@ -34,7 +34,7 @@ async def follow(store: DocumentStore, since: str | None, limit: int = 500) -> t
     token = since
     for _ in range(200):
         changes = await store.changes(VIDEOS, token, limit=limit)
-        assert len(changes.documents) < limit + MAX_OPERATIONS  # a feed may keep what was written together together
+        assert len(changes.documents) < limit + MAX_OPERATIONS  # a change feed can return one batch whole
         found += changes.documents
         token = changes.token
         if not changes.more:
@@ -190,7 +190,7 @@ async def test_reader_of_concurrent_writers_misses_nothing(documents: Documents)
     async def keep_following() -> None:
         token, last_round = None, False
         while not last_round:
-            last_round = not writing  # known before the look that is to see everything
+            last_round = not writing  # known before the read that must return everything
             found, token = await follow(follower, token, limit=3)
             seen.update({key: document.body["n"] for key, document in latest(found).items()})
             await asyncio.sleep(0)

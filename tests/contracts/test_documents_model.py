@@ -86,7 +86,7 @@ class Model:
                 return {index: Failure.ALREADY_EXISTS}
             if isinstance(operation, Replace | Delete) and not exists:
                 return {index: Failure.NOT_FOUND}
-            # An item this batch has written already has an etag that nobody can know yet.
+            # An item already written by this batch has an etag that no caller can know yet.
             asked = None if isinstance(operation, Create | Upsert) else operation.etag
             if asked is not None and (id in rewritten or asked != self.etag(id, "latest")):
                 return {index: Failure.CONFLICT}

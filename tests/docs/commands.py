@@ -51,7 +51,7 @@ def shown_commands() -> Iterator[Command]:
         for passage, code in page.inline_code():
             if _BEGINNING.match(code):
                 yield from _commands(passage.place, code)
-            elif operated := re.fullmatch(r"run ([a-z_.]+) ?(.*)", code):  # what the operations job runs
+            elif operated := re.fullmatch(r"run ([a-z_.]+) ?(.*)", code):  # a command of the operations job
                 yield from _commands(passage.place, f"python -m {operated[1]} {operated[2]}")
 
 
@@ -200,7 +200,7 @@ def _help(name: str, *command: str) -> str:
         contextlib.suppress(SystemExit),
         warnings.catch_warnings(),
     ):
-        warnings.simplefilter("ignore", RuntimeWarning)  # the module may be imported already
+        warnings.simplefilter("ignore", RuntimeWarning)  # the module can already be imported
         if name.endswith(".py"):
             runpy.run_path(str(ROOT / name), run_name="__main__")
         else:

@@ -44,7 +44,7 @@ async def test_import_command_loads_videos_and_counts_the_log(tmp_path: Path) ->
         )  # fmt: skip
         telling = asyncio.create_task(ended.communicate())
         while not telling.done():
-            await app.host.run_timer("roll_up")  # in the running app a timer does
+            await app.host.run_timer("roll_up")  # a timer does it in the running app
             await asyncio.sleep(0.1)
         printed = telling.result()[0].decode()
         assert ended.returncode == 0, printed

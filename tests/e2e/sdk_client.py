@@ -55,7 +55,7 @@ class SdkClient:
         cursor = self.page.get("nextCursor") if self.page else None
         query = f"&cursor={cursor}" if cursor else ""
         async with self.http.get(f"{self.url}/v1/feed?limit={limit}{query}", headers=self.headers) as response:
-            if response.status == 400 and cursor:  # it is no longer valid: begin again, without what was kept
+            if response.status == 400 and cursor:  # the cursor is invalid: start again with an empty cache
                 self.page, self.etag, self.fresh_until = None, "", 0.0
                 return await self.feed(limit)
             if response.status != 200:

@@ -152,7 +152,8 @@ async def _publish_a_rule(page: Page, http: aiohttp.ClientSession) -> None:
 async def _read_an_experiment(page: Page, http: aiohttp.ClientSession) -> None:
     await page.get_by_role("link", name="Experiments").click()
     await page.get_by_role("button", name="Report").first.click()
-    await expect(page.locator(".report").get_by_role("status")).to_be_visible()  # it began today: when there is more
+    # It began today: the page says when there is more data.
+    await expect(page.locator(".report").get_by_role("status")).to_be_visible()
 
 
 async def _until_own_data_is_personal(folder: Path) -> float:

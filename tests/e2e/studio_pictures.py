@@ -53,7 +53,7 @@ async def of_every_screen(folder: Path) -> None:
             async for screen in screens(page):
                 for scheme, size in LOOKS:
                     await look(page, scheme, size)
-                    await page.wait_for_timeout(150)  # for what scrolls or fades
+                    await page.wait_for_timeout(150)  # for scrolling and fading
                     await page.screenshot(path=folder / file_name(screen, scheme, size), full_page="," not in screen)
                 await look(page, *LOOKS[0])
             await page.close()

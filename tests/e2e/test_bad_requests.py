@@ -195,7 +195,7 @@ async def test_cursor_content_is_encrypted(client: Client) -> None:
     assert again.json["nextCursor"] != page.json["nextCursor"]
 
 
-# ---- what the host refuses
+# ---- refusals of the host
 
 
 async def test_unknown_path_and_wrong_method_are_problem_responses(client: Client) -> None:

@@ -106,7 +106,7 @@ async def test_demo_runs_as_documented(tmp_path: Path) -> None:
     assert "opted out: fallback (no_consent)" in story
 
 
-# ---- against a service that fails as told
+# ---- against a scripted failing service
 
 
 @dataclass

@@ -118,7 +118,8 @@ async def test_ten_minute_store_outage_dead_letters_nothing_and_recovers_by_itse
     clients = [await app.tenant(make_videos(9), count_anonymous_events=True) for _ in range(3)]
     dead = {name: await app.services.bus.peek_dead_letters(name, 100) for name in ("signals", "rollup")}
     with app.documents.in_trouble(Trouble(reads_fail=True, writes_fail=True)):
-        for minutes in (5, 6):  # a jump costs each waiting message a delivery: no lock is renewed within it
+        # A clock jump costs each waiting message a delivery, because no lock is renewed within it.
+        for minutes in (5, 6):
             for client in clients:
                 for number in range(5):
                     assert (await client.post(story_events(app.clock.now() - 1_000 - number))).status == 202

@@ -113,7 +113,7 @@ async def test_kill_switch_viewer_and_app_choices_change_the_feed(page: Page) ->
     await expect(page.locator("#mode")).to_contain_text("switched personalization off", timeout=PATIENCE_MS)
     await page.get_by_label("Service may personalize").check()
     await page.get_by_label("Viewer").select_option("Dov")
-    of_another = re.compile("Nothing yet|0 not wanted")  # what plays on is soon told of
+    of_another = re.compile("Nothing yet|0 not wanted")  # the playing clip soon reports an event
     await expect(page.locator("#belief")).to_contain_text(of_another, timeout=PATIENCE_MS)
     await page.get_by_label("App").select_option("tenant_3")
     await current(page)

@@ -22,7 +22,7 @@ async def app(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[App]:
     folder: Path = tmp_path_factory.mktemp("app")
     limits = {"max_in_flight": 4.0, "user_requests_per_second": 2.0, "shed_delay_ms": 100.0, "refuse_delay_ms": 400.0}
     async with served(folder, **limits) as app:
-        await app.services.limits.delay.stop()  # from here on the tests say how late the loop is
+        await app.services.limits.delay.stop()  # from here on the tests set the loop's delay
         late(app, 0.0)
         yield app
 

@@ -150,7 +150,7 @@ async def test_accepted_batches_are_folded_exactly_once_after_kill_9(tmp_path: P
             most = least + 4 * sum(one == user for one, _ in sent - accepted)
             assert least <= await views_of(http, url, user) <= most
 
-        # A client that got no answer sends the batch again, unchanged; and this one is overcautious.
+        # A client without an answer resends the batch unchanged; this one also resends accepted ones.
         let_the_bus_forget(tmp_path)
         for user, number in sorted(sent):
             assert await post(http, url, user, number)
@@ -159,7 +159,7 @@ async def test_accepted_batches_are_folded_exactly_once_after_kill_9(tmp_path: P
             assert await views_of(http, url, user) == 4 * sum(one == user for one, _ in sent)
 
     let_locks_run_out(tmp_path)
-    # The statistics have each view once as well: a view of each of four videos in every batch.
+    # The statistics also have each view once: a view of each of four videos in every batch.
     async with served(tmp_path) as app:
         await app.rolled_up()
         shard = await app.documents.read(VIDEO_STATS, "tenant_1", "stats:tenant_1")

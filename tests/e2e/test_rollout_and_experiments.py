@@ -115,7 +115,7 @@ async def test_exploration_fills_one_place_with_a_known_probability_until_disabl
     for user in users:
         await user.post(story_events(app.clock.now()))
     await app.folded()
-    # The video drawn may be one that the page has anyway; that it is for all five comes once in 10⁸ runs.
+    # The explored video can be one that the page has anyway; for all five that happens once in 10⁸ runs.
     explored = [line for user in users for line in await events_of_a_page(user, app)]
     assert any(line["request"]["exploredRank"] is not None for line in explored)
     assert all(0 < line["request"]["propensity"] <= 1 for line in explored if line["request"]["propensity"] is not None)
@@ -220,7 +220,7 @@ async def test_trace_id_of_a_request_is_in_the_logs_of_its_fold(
     await app.folded()
     lines = [json.loads(text) for record in caplog.records if (text := record.getMessage()).startswith("{")]
     told = [line for line in lines if line["event"] == "unknown_videos"]
-    # A message may come twice, so a line may too; what counts is whose trace they name.
+    # A message can be redelivered and logged twice; only the trace id matters.
     assert {(line["traceId"], line["count"], line["tenant"]) for line in told} == {(TRACE, 1, client.tenant_id)}
     assert "vid_nobody_has" not in caplog.text, "what a caller chose is in no log"
 

@@ -21,7 +21,7 @@ async def test_guided_tour_works_through_the_real_app(app: App) -> None:
     neighbor = await app.tenant(videos)
     other_user = viewer.as_user()
 
-    # A cold user gets the fallback.
+    # A new user gets the fallback.
     first = await viewer.feed()
     assert says(first, "fallback", "cold_start")
     assert len(first.ids) == 20
@@ -40,11 +40,11 @@ async def test_guided_tour_works_through_the_real_app(app: App) -> None:
     assert not watched & set(after.ids), "what was seen does not come again"
     assert after.json["freshness"]["signals"] is not None
 
-    # Nobody else is touched by it.
+    # Other users are not affected.
     assert says(await other_user.feed(), "fallback", "cold_start")
     assert says(await neighbor.as_user(viewer.user).feed(), "fallback", "cold_start")
 
-    # Flipping the kill switch in the flags file takes effect by itself, for everybody.
+    # Flipping the kill switch in the flags file takes effect for everybody without a restart.
     app.write_flags(personalized(False))
     await eventually(lambda: _becomes(viewer, "fallback", "kill_switch"))
     assert says(await other_user.feed(), "fallback", "kill_switch")

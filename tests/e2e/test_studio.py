@@ -23,7 +23,7 @@ from tests.skip_reasons import leave_out
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 PATIENCE_MS = 20_000
-expect.set_options(timeout=PATIENCE_MS)  # a busy machine takes its time
+expect.set_options(timeout=PATIENCE_MS)  # a busy machine is slow
 CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
 FLAGS = [
     "--headless=new",
@@ -126,7 +126,7 @@ async def test_editor_changes_a_weight_takes_a_video_down_and_reverts_both(app: 
     await eventually(preview_is_the_feed)
     assert "fitness" in before[0]
 
-    # Move a weight: positions change, nobody else sees it.
+    # Change a weight: positions change in the preview only.
     await page.locator("[data-feature=recent_category]").fill("-2")
     await expect(page.locator("#draft-summary")).to_contain_text("1 changed")
     await expect(page.locator("#feed .mark").first).to_be_visible()
@@ -144,7 +144,7 @@ async def test_editor_changes_a_weight_takes_a_video_down_and_reverts_both(app: 
     async with asyncio.timeout(FOLLOWS_SECONDS):
         await eventually(lambda: follows(drafted), FOLLOWS_SECONDS)
 
-    # Take a video down in the middle of a walk: it is gone from every page.
+    # Take a video down while paging: it disappears from every page.
     first = await client.feed(limit=10)
     walk = [page_of_walk.ids for page_of_walk in await client.walk(limit=10)]
     gone = walk[1][0]
@@ -163,7 +163,7 @@ async def test_editor_changes_a_weight_takes_a_video_down_and_reverts_both(app: 
     assert gone not in rest
     assert gone not in [id for fresh in await client.walk() for id in fresh.ids]
 
-    # Roll both back from the history: who and what is there, and one press restores the video or takes a change back.
+    # Revert both from the history: it shows who changed what, and one click restores the video or reverts a change.
     await page.get_by_role("link", name="History").click()
     entries = page.locator("[data-entry]")
     await expect(entries.nth(0)).to_contain_text(f"takedown · video {gone}")

@@ -190,7 +190,7 @@ async def test_import_file_is_previewed_mapped_and_read_again_after_a_repair(
     [filled] = read_table(template, VIDEO_FILE.columns)
     assert (filled.values["tags"], filled.faults) == (["home", "core"], ())
 
-    # The same name, chosen again after it was repaired.
+    # The same file name, chosen again after a repair.
     file = tmp_path / "videos.csv"
     head = "id,title,playbackUrl,mainTag,durationSeconds,maturityRating\n"
     for rating, word in (("XXX", "rejected"), ("PG", "created")):
@@ -199,7 +199,7 @@ async def test_import_file_is_previewed_mapped_and_read_again_after_a_repair(
         await expect(box.locator(".report .chip").first).to_contain_text(word)
     assert (await editor.get("videos/vid_new")).json["title"] == "New"
 
-    # Headings of another system: what they mean is asked, rows have the numbers of the sheet.
+    # Unknown column headings: the form asks for their meaning, and rows have the sheet's numbers.
     file.write_text('Id;Headline;Remark\n\nvid_new;"Two\nlines";a\nvid_none;Nothing;b\n')
     await choose(page, file)
     await expect(box.locator("[data-row]").first).to_contain_text("vid_new")
@@ -213,7 +213,7 @@ async def test_import_file_is_previewed_mapped_and_read_again_after_a_repair(
     await expect(box.locator(".report")).to_contain_text("Row 4: ")
     assert (await editor.get("videos/vid_new")).json["title"].split() == ["Two", "lines"]
 
-    # The page reads tables as the service does.
+    # The page parses tables as the service does.
     columns = await page.evaluate(
         "import('/studio/import_table.js').then(all => [all.COLUMNS, all.PASSED_OVER].flat())"
     )

@@ -52,7 +52,7 @@ async def faults(page: Page) -> list[str]:
             found += [f"{where}: {each}" for each in await page.evaluate(SERIOUS)]
             if await page.evaluate(TOO_WIDE):
                 found.append(f"{where}: wider than the window")
-            try:  # the page brings it into sight a frame after it was resized
+            try:  # the page scrolls it into view a frame after the resize
                 await page.wait_for_function(f"!({CUT_OFF})()")
             except TimeoutError:
                 found.append(f"{where}: its tab is out of sight")

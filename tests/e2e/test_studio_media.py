@@ -17,7 +17,7 @@ __all__ = ["chromium", "open_studio"]
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 CDN = f"https://{MEDIA_HOST}/"
-SLOW_MS = 20_000  # for what opens the page anew
+SLOW_MS = 20_000  # for steps that reload the page
 FOLDER = ROOT / "local" / "front" / "clips"
 CLIP = next(FOLDER.glob("*.mp4"))
 PICTURE = CLIP.with_suffix(".jpg")
@@ -115,7 +115,7 @@ async def test_no_media_is_requested_until_hosts_are_declared(app: App, open_stu
     await page.get_by_role("button", name="Reload for the pictures").click()
     await expect(page.locator('tr[data-video="vid_fitness_1"] .thumb.loaded')).to_be_visible(timeout=SLOW_MS)
 
-    # Another tenant in the same tab has its own hosts: none.
+    # Another tenant in the same tab has its own hosts, here none.
     other = await with_pictures(app)
     cdn.asked.clear()
     await page.get_by_role("button", name="Sign out").click()

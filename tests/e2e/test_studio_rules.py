@@ -26,7 +26,7 @@ async def test_rule_is_built_from_choices_and_previewed_for_a_viewer_and_time(ap
     await box.get_by_label("Name").fill("The sea")
     await box.get_by_label("What it does").select_option("pin")
 
-    # With the keyboard alone: a part of a tag, down, Enter.
+    # By keyboard alone: part of a tag, arrow down, Enter.
     tags = box.get_by_role("combobox", name="Tags (any)")
     await tags.press_sequentially("pap")
     await expect(box.get_by_role("option", name="rock, paper")).to_contain_text("3 videos")
@@ -40,7 +40,7 @@ async def test_rule_is_built_from_choices_and_previewed_for_a_viewer_and_time(ap
     await expect(box.locator(".options:visible")).to_have_count(0)
     await tags.fill("")
 
-    # For Germany, in English, from next week on: the preview is of such a viewer, then.
+    # For Germany, in English, from next week on: the preview uses such a viewer at that time.
     await box.get_by_text("Length, age, audience").click()
     countries = box.get_by_role("combobox", name="Countries")
     await countries.press_sequentially("Germ")
@@ -58,7 +58,7 @@ async def test_rule_is_built_from_choices_and_previewed_for_a_viewer_and_time(ap
     await effect.get_by_label("When").blur()
     await expect(effect).to_contain_text("does not hold for this viewer at this time")
 
-    # What no video has is said, and asked about before it is saved.
+    # A value that no video has is reported, and saving asks for confirmation.
     await box.get_by_role("button", name="Remove rock, paper").click()
     await tags.press_sequentially("papr")
     await box.get_by_label("Name").focus()

@@ -127,7 +127,7 @@ async def test_many_videos_are_changed_at_once_and_failures_are_named(app: App, 
     await expect(page.locator("#notices")).to_contain_text("2 added to “Top”.")
     assert set((await editor.get("playlists/top")).json["videoIds"]) == set(three)
 
-    # One is refused: the others are taken down, it stays selected, and is tried again.
+    # One is refused: the others are taken down; it stays selected and is retried.
     async def refuse(route: Route) -> None:
         await route.fulfill(status=429, json={"code": "overloaded", "detail": "Too busy just now."})
 

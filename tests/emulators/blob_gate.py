@@ -29,7 +29,7 @@ class BlobGate(HttpServer):
     async def start(self) -> None:
         self._session = ClientSession(
             auto_decompress=False,
-            skip_auto_headers=("Content-Type", "User-Agent", "Accept", "Accept-Encoding"),  # the signature covers some
+            skip_auto_headers=("Content-Type", "User-Agent", "Accept", "Accept-Encoding"),  # some of them are signed
         )
         await super().start()
 

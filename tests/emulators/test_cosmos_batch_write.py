@@ -315,7 +315,7 @@ async def test_metrics_label_direct_writes_with_their_request_units(cosmos):
     assert telemetry.counters["store_request_units", ("lean_write",)] >= 5
 
 
-# What becomes of a batch of events
+# A batch of events
 
 TENANT, USER, EVENTS = "tenant_1", "user-key", 3
 
@@ -415,6 +415,6 @@ async def test_a_half_open_connection_counts_nothing_twice(cosmos, calls, tmp_pa
             folding = Folding(store, tmp_path)
             assert await folding.fold(0) == "folded"
             assert ("lean_write", 200) in calls
-            gate.silent = True  # what we send still arrives, and no answer comes back
+            gate.silent = True  # requests still arrive, but no response comes back
             assert await folding.fold(1) == "duplicate"
             await folding.holds(2)

@@ -123,7 +123,7 @@ async def test_token_is_kept_until_shortly_before_it_expires(cosmos, calls):
     async with opened(cosmos, calls, cosmos.url) as store:
         await asyncio.gather(*(store.read(TENANTS, "t", "a") for _ in range(20)))
         assert cosmos.entra.scopes == ["http://127.0.0.1/.default"]
-    cosmos.entra.lives_seconds = 10.0  # less than what is kept in reserve
+    cosmos.entra.lives_seconds = 10.0  # less than the reserve
     wire = Wire(cosmos.url, "video", cosmos.entra.credential)
     for _ in range(2):
         await PointReads(wire).read(cosmos.url, "tenants", "t", "a", session=None)
@@ -181,7 +181,7 @@ def test_a_token_is_never_sent_over_plain_http_to_another_machine():
         PointReads(Wire("http://feed.documents.azure.com", "feed", dict))
 
 
-# What a feed request sees
+# A feed request
 
 
 @contextlib.asynccontextmanager
@@ -237,9 +237,9 @@ async def test_half_open_connection_makes_one_page_fall_back(cosmos, calls):
         async with opened(cosmos, calls, account) as store, reader_of(store) as reader:
             assert (await _answer(reader))[0] == "personalized"
             assert calls[-1] == ("lean_read", 200)
-            gate.silent = True  # the connection is still there for us, and nobody is behind it
+            gate.silent = True  # the connection looks open, but nobody answers
             got, seconds = await _answer(reader)
             assert got == "fallback"
             assert seconds < BUDGET_SECONDS + 0.25
-            assert (await _answer(reader))[0] == "personalized"  # by the SDK, while the endpoint rests
+            assert (await _answer(reader))[0] == "personalized"  # by the SDK, while the endpoint is skipped
             assert calls[-1] == ("read", 200)

@@ -241,7 +241,7 @@ async def test_a_token_of_another_store_is_refused_by_name(store):
         await store.changes(VIDEOS, "nonsense")
 
 
-# Opening, and life without the service
+# Opening, and outages
 
 
 async def test_the_store_connects_by_itself_once_the_service_is_back(cosmos, store):
@@ -398,7 +398,7 @@ async def test_proxy_settings_of_the_environment_are_ignored(cosmos, monkeypatch
         await store.close()
 
 
-# Answers that are none
+# Invalid responses
 
 
 @pytest.mark.parametrize("read_before", [False, True])
@@ -408,7 +408,7 @@ async def test_a_session_of_a_restored_container_is_forgotten_after_a_refusal(st
     if read_before:  # then the SDK has a token of its own
         await store.read(USER_ACTIVITY, "u", "signals", latest=True)
     state = cosmos.container("user-activity")
-    state.lsn = 1  # restored from a backup: the session has seen more than there is now
+    state.lsn = 1  # restored from a backup: the session token is ahead of the container
     with pytest.raises(StoreUnavailable):
         await store.read(USER_ACTIVITY, "u", "signals", latest=True)
     assert (await store.read(USER_ACTIVITY, "u", "signals", latest=True)) is not None

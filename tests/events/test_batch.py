@@ -180,7 +180,7 @@ def check_that_it_is_harmless(body: bytes) -> None:
     except (UnreadableBatch, NewerMessage):
         return
     for batch in read:
-        sent = as_sent(replace(batch, trace_id=""))  # a trace that is none is dropped
+        sent = as_sent(replace(batch, trace_id=""))  # an invalid trace is dropped
         assert decode(encode(sent, 2)) == (sent,)
         assert len(decode(encode(batch, 2))) == 1
         from_document(to_document(fold(None, batch.events, {}, 14.0, NOW, batch.accepted_at)))

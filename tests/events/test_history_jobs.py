@@ -310,7 +310,7 @@ def _events_of(body: bytes) -> Sequence[Event]:
     return decode(body)[0].events
 
 
-# ---- what counts
+# ---- counting rules
 
 
 def history_rows(events: Sequence[Event], user: str = "u") -> list[HistoryRow]:

@@ -186,7 +186,7 @@ def test_document_without_counted_records_counts_nothing_again() -> None:
     signals = at_every_cap(np.random.default_rng(3))
     document = to_document(signals)
     for name in ("counted", "dailyCounts"):
-        del document[name]  # as the release before writes it
+        del document[name]  # as the previous release writes it
     again = from_document(document)
     assert again is not None
     assert everything(again) == {**everything(signals), "counted": again.counted, "daily_counts": DailyCounts()}
@@ -242,7 +242,7 @@ def test_damaged_document_is_unreadable_or_signals(version: int, data: st.DataOb
     raw[at] = data.draw(st.integers(0, 255))
     del raw[data.draw(st.integers(0, len(raw))) :]
     if data.draw(st.booleans()):
-        raw = bytearray(sealed(bytes(raw)))  # wrong, and whole by its checksum
+        raw = bytearray(sealed(bytes(raw)))  # wrong, but with a valid checksum
     with contextlib.suppress(UnreadableSignals):
         from_document(document | {"packed": base64.b64encode(raw).decode()})
 

@@ -128,7 +128,7 @@ async def test_redelivered_messages_change_nothing(world: World) -> None:
     assert await world.rollup.run() == 4
     before = (await world.table()).pack()
     lines = sorted(str(line) for line in await world.archived())
-    world.topic.waiting[TENANT] = dict(kept)  # settled, and yet delivered again
+    world.topic.waiting[TENANT] = dict(kept)  # settled, and still redelivered
     assert await world.rollup.run() == 0
     assert (await world.table()).pack() == before
     assert sorted(str(line) for line in await world.archived()) == lines

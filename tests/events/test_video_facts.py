@@ -102,7 +102,7 @@ async def test_response_older_than_a_change_is_not_cached_for_a_day() -> None:
     stale = await library.documents.read(VIDEOS, "tenant", "a")
     await library.save("a", "travel")
     library.clock.advance(LOOK_SECONDS)
-    await library.categories("b")  # the look that brings the change of a video that is not known yet
+    await library.categories("b")  # the read that returns the change of an unknown video
     read, library.documents.read = library.documents.read, _answering(stale)  # type: ignore[method-assign]
     assert await library.categories("a") == {"a": "fitness"}
     library.documents.read = read  # type: ignore[method-assign]

@@ -95,7 +95,7 @@ async def test_concurrent_requests_load_a_catalog_once(world: World) -> None:
 
 
 async def test_older_copy_of_a_load_does_not_undo_a_takedown_made_meanwhile(world: World) -> None:
-    await world.catalogs.get("another")  # so that the change feed is being followed already
+    await world.catalogs.get("another")  # the change feed is being followed already
     await world.write(make_video("v0"), make_video("v1"), make_video("v2"))
     world.documents.gates[VIDEOS.name] = asyncio.Event()
     loading = asyncio.create_task(world.catalogs.get(TENANT))

@@ -113,7 +113,7 @@ def test_a_cursor_of_another_feed_is_refused() -> None:
 def test_cursor_is_valid_for_its_tenant_and_user_only() -> None:
     assert refusal(encoded(), tenant="tenant_2") == "invalid_cursor"
     assert refusal(encoded(), user="another") == "invalid_cursor"
-    # Nothing can be moved across the border between the two names.
+    # No character can move from one name to the other.
     text = cursor.encode(served(1), KEYS, "tenant", "a")
     assert text is not None
     assert refusal(text, tenant="tenan", user="ta") == "invalid_cursor"
@@ -156,5 +156,5 @@ def test_cursor_matches_the_format_of_the_api_document(version: int) -> None:
     asked = function_app.api.document["paths"]["/v1/feed"]["get"]["parameters"]
     pattern = next(each for each in asked if each["name"] == "cursor")["schema"]["pattern"]
     for count in (0, 1, 20, 200, 500):
-        for _ in range(20):  # each has a number of its own
+        for _ in range(20):  # each has its own number
             assert re.fullmatch(pattern, encoded(count, version))

@@ -34,5 +34,5 @@ def test_order_cached_for_other_statistics_is_never_reused() -> None:
     for turn in range(1, 30):
         before = fallback.page(catalog, viewer, context, NOTHING)
         assert catalog.columns.ids[before.rows[0]] == ids[(turn - 1) % len(ids)]
-        catalog.stats.replace(StatsTable())  # lets go of the table before, whose place the next one may take
+        catalog.stats.replace(StatsTable())  # releases the previous table, whose address the next one can reuse
         catalog.stats.replace(popular(ids[turn % len(ids)]))

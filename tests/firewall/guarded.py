@@ -97,7 +97,7 @@ class Guarded(App):
         async with self.http.request(method, target, headers=headers, data=body, allow_redirects=False) as response:
             sent = dict(response.headers)
             if "Vary" in sent:
-                sent["Vary"] = re.sub(r",\s*", ", ", sent["Vary"])  # Apache takes the spaces out
+                sent["Vary"] = re.sub(r",\s*", ", ", sent["Vary"])  # Apache strips the spaces
             return Answer(response.status, sent, await response.read())
 
 

@@ -190,7 +190,8 @@ async def compressed(app: Guarded) -> Tally:
     tally = app.new_tally()
     client = await app.tenant(make_videos(6))
     batch = orjson.dumps({"events": [_event(app, f"vid_fitness_{n % 2 + 1}") for n in range(100)]})
-    note = base64.b64encode(random.Random(1).randbytes(1_800)).decode()  # not the same letter: that would be a bomb
+    # Random text, because one repeated letter would be a decompression bomb.
+    note = base64.b64encode(random.Random(1).randbytes(1_800)).decode()
     padded = orjson.dumps({"events": [{**_event(app, "vid_fitness_1"), "note": note} for _ in range(100)]})
     too_large = padded + b" " * (300_000 - len(padded))
     assert 240_000 < len(padded) < 262_144

@@ -57,7 +57,7 @@ async def stories(app: Guarded, count: int, draw: random.Random) -> Tally:
         if made.status != 201:
             return
         story = f"stories/{made.json['id']}"
-        line = " ".join(text[:100].split())  # a box for a search takes one
+        line = " ".join(text[:100].split())  # a search box accepts one
         tally.expect(await viewer.get("search", q=line), 200, of=f"search for {text}")
         tally.expect(await viewer.get(story), 200, of=f"read {text}")
         tally.expect(await viewer.call("PUT", f"{story}/view"), 204, of=f"view {text}")
@@ -80,4 +80,4 @@ async def _people(tally: Tally, one: Someone, other: Someone) -> None:
     tally.expect(await one.call("PUT", f"blocks/{other.id}"), 204, of="block")
     tally.expect(await one.call("DELETE", f"blocks/{other.id}"), 204, of="unblock")
     ticket = {"purpose": "story", "contentType": "image/jpeg", "bytes": 183_204}
-    tally.expect(await one.call("POST", "uploads", ticket), 201, 503, of="a ticket")  # 503: no door serves the folder
+    tally.expect(await one.call("POST", "uploads", ticket), 201, 503, of="a ticket")  # 503: no endpoint for the folder

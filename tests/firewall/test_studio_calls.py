@@ -62,7 +62,7 @@ def calls() -> set[tuple[str, str]]:
     found = set()
     for file in FOLDER.glob("*.js"):
         for method, function, _, path in _CALL.findall(file.read_text()):
-            if file.name != "api.js" and not path.startswith("/"):  # those are for one machine, which has no gateway
+            if file.name != "api.js" and not path.startswith("/"):  # those exist on one machine only, without a gateway
                 found.add((method or function.upper(), re.sub(r"\$\{.*", "vid_travel_1", path)))
     return found
 

@@ -53,7 +53,7 @@ def write(document: dict[str, Any], path: Path) -> Path:
 def python_client(document: Path, folder: Path) -> None:
     """Generate a package with openapi-python-client."""
     settings = document.parent / "settings.yaml"
-    settings.write_text("post_hooks: []\n")  # no formatting: nobody reads it
+    settings.write_text("post_hooks: []\n")  # no formatting: nobody reads the output
     made = run(
         *(sys.executable, "-m", "openapi_python_client", "generate", "--path", document, "--config", settings),
         *("--meta", "none", "--output-path", folder, "--fail-on-warning"),

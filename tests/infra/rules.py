@@ -272,7 +272,7 @@ def bus(made: Snapshot) -> list[str]:
     for rule in made.all(f"{BUS}/topics/subscriptions/rules"):
         subscriptions[rule.parent]["rule"].append((rule.name, rule.at("properties.sqlFilter.sqlExpression")))
     wanted_topic = {**TOPIC_SETTINGS, "defaultMessageTimeToLive": f"P{MESSAGE_TTL_SECONDS // 86_400}D"}
-    # A rule of another name would stand beside `$Default`, which lets everything in.
+    # A rule of another name would exist beside `$Default`, which admits everything.
     wanted = {
         name: {**each, "rule": [("$Default", each["rule"]["sqlExpression"])]}
         for name, each in SUBSCRIPTION_SETTINGS.items()

@@ -41,7 +41,7 @@ def test_every_figure_has_a_unit_and_a_source():
 
 
 def test_bill_before_the_levers_equals_the_published_one():
-    # What a171ba9 printed; a day's sums were measured anew since, and each gateway pays its fixed price.
+    # Printed by a171ba9; a day's sums were measured again since, and each gateway pays its fixed price.
     for (average, peak), printed in {(600, 3_000): 13_377, (3_000, 3_000): 39_515, (30_000, 30_000): 366_226}.items():
         before = sum(capacity.bill(average, peak, FIGURES.before).values())
         assert before == pytest.approx(printed, rel=0.004)

@@ -131,7 +131,7 @@ def application(cloud: Cloud) -> web.Application:
         if flag is None:
             return web.Response(status=404)
         answer = web.json_response({"value": json.dumps(flag)}, headers={"ETag": f'"{cloud.version}"'})
-        if cloud.meanwhile:  # somebody else writes between our read and our write
+        if cloud.meanwhile:  # another client writes between our read and our write
             cloud.flags[flag_name(request)] = cloud.meanwhile.pop()
             cloud.version += 1
         return answer

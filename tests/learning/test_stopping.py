@@ -32,7 +32,7 @@ async def test_work_stops_soon_after_its_caller_is_cancelled() -> None:
     assert began.is_set()
     assert await asyncio.to_thread(over.wait, 60)
     assert ended == [Stopped]
-    check()  # nothing is asked of others
+    check()  # no other thread is needed
 
 
 async def test_cancelled_training_stops_and_leaves_the_thread(monkeypatch: pytest.MonkeyPatch) -> None:

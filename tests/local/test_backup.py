@@ -89,7 +89,7 @@ def backup(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 @given(kept=st.floats(0, 0.9), sound=st.booleans())
 def test_truncated_backup_changes_nothing(tmp_path: Path, backup: bytes, kept: float, sound: bool) -> None:
     file = tmp_path / "cut"
-    whole = zlib.decompress(backup, 31).rstrip(b"\0")  # a tar file ends with nothing
+    whole = zlib.decompress(backup, 31).rstrip(b"\0")  # a tar file ends with zero blocks
     file.write_bytes(gzip.compress(whole[: int(kept * len(whole))]) if sound else backup[: int(kept * len(backup))])
     with pytest.raises(BadSetting, match="Nothing was changed"):
         restore(at(tmp_path / "data"), file)

@@ -215,7 +215,7 @@ async def test_a_header_that_is_not_utf8_is_400(host: LocalHost) -> None:
     assert (await raw(host, one("GET /echo/x", "X-Odd: \xff\xfe"))).startswith("HTTP/1.1 400")
 
 
-# ---- answers
+# ---- responses
 
 
 async def test_headers_of_a_function_reach_the_client(client: ClientSession) -> None:

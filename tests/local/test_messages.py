@@ -243,7 +243,7 @@ async def test_completing_is_retried_before_the_lock_expires(bus: FakeBus, clock
     assert bus.done("complete") == [1]
 
 
-# ---- a bus that fails
+# ---- a failing bus
 
 
 async def test_receiving_from_a_failing_bus_is_retried_with_growing_pauses(
@@ -340,7 +340,7 @@ async def test_next_host_delivers_abandoned_messages(bus: FakeBus, clock: Manual
     assert bus.done("complete") == [1]
 
 
-# ---- what is refused
+# ---- refusals
 
 
 async def nothing(message: func.ServiceBusMessage) -> None:

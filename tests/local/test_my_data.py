@@ -83,7 +83,7 @@ async def _check_export(app: object, folder: Path) -> None:
     log = read_json_lines(folder / EVENTS_FILE, folder / VIDEOS_FILE)
     assert found.videos == 60
     assert len(found.days) in (DAYS, DAYS + 1)  # the log's days begin at any hour
-    assert DAYS * 60 < len(log.exposures) <= 20 * DAYS * 6  # what was only shown counts once
+    assert DAYS * 60 < len(log.exposures) <= 20 * DAYS * 6  # an impression without a view counts once
     assert log.videos[0].title.startswith("Clip")
     with pytest.raises(BadSetting, match="not empty"):
         await export(app, "mine", folder)  # type: ignore[arg-type]

@@ -31,7 +31,7 @@ async def run(name: str) -> int:
 
 
 def main() -> None:
-    logging.disable()  # the SDKs remark on every odd answer
+    logging.disable()  # the SDKs log every unusual response
     names = sys.argv[1:] or list(ports.PORTS)
     if unknown := set(names) - set(ports.PORTS):
         sys.exit(f"no port {', '.join(sorted(unknown))}: there are {', '.join(ports.PORTS)}")

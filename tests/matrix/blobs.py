@@ -55,7 +55,7 @@ def expected(operation: str, answer: str) -> set[str]:
             return {REFUSAL}
         case Kind.ABSENT:
             return {ABSENT if operation in ("read", "delete") else OUTAGE}
-    return {OUTAGE}  # a conflict that reading back does not settle is one too
+    return {OUTAGE}  # a conflict that a read does not resolve is a conflict too
 
 
 @contextlib.asynccontextmanager

@@ -102,14 +102,14 @@ def expected(operation: str, answer: str) -> set[str]:
     fault = ANSWERS[answer]
     if not fault.condition:
         if operation == "next_session" and fault.stall:
-            return {OUTAGE, ANSWERED}  # a silence is how the service says for a while that no session has messages
+            return {OUTAGE, ANSWERED}  # the service stays silent for a while when no session has messages
         if operation in SETTLES and fault.detach:
-            return {OUTAGE, CONFLICT, ANSWERED}  # the SDK settles by a request when the link is gone
-        if operation in HOLDS_A_LOCK:  # with the link its locks are lost
+            return {OUTAGE, CONFLICT, ANSWERED}  # the SDK settles by a request when the link is lost
+        if operation in HOLDS_A_LOCK:  # its locks are lost with the link
             return {OUTAGE, CONFLICT}
         return {OUTAGE}
     if answer == "com.microsoft:timeout" and operation == "next_session":
-        return {ANSWERED}  # the service's word for "no session has messages"
+        return {ANSWERED}  # the service's condition for "no session has messages"
     match kind_of(fault.condition):
         case Kind.REFUSAL if operation in SENDS | SETTLES:
             return {REFUSAL}
@@ -160,7 +160,7 @@ async def trials() -> AsyncIterator[Callable[[str, str], Awaitable[str]]]:
                     await trial.bus.close()
                     trial = await prepared()
                 after = await outcome(lambda: call(trial))
-                for _ in range(3):  # a busy service asked to wait: so it is for a moment after
+                for _ in range(3):  # a busy service asked to wait, so the next call waits too
                     if after != OUTAGE:
                         break
                     await asyncio.sleep(1)

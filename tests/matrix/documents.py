@@ -49,9 +49,9 @@ def expected(operation: str, answer: str) -> set[str]:
     match kind_of(fault.status, fault.substatus or None):
         case Kind.REFUSAL:
             return {REFUSAL}
-        case Kind.CONFLICT:  # nothing that only reads can be in conflict: there it is an answer that is none
+        case Kind.CONFLICT:  # reads cannot conflict: there it is an invalid response
             return {CONFLICT if operation.removeprefix("lean ") == "write" else OUTAGE}
-        case Kind.ABSENT:  # a whole container is never absent, nor a batch
+        case Kind.ABSENT:  # a whole container or batch is never absent
             return {ABSENT if operation.removeprefix("lean ") in ("read", "read latest") else OUTAGE}
     return {OUTAGE}
 
@@ -77,7 +77,7 @@ async def trials() -> AsyncIterator[Callable[[str, str], Awaitable[str]]]:
             return opened[-1]
 
         store = connect()
-        hours = count(step=3_600)  # no endpoint rests so long
+        hours = count(step=3_600)  # no endpoint is skipped so long
         wire = Wire(server.url, "video", server.entra.credential, clock=lambda: next(hours))
         lean = connect(
             point_reads=PointReads(wire, timeout_seconds=0.15), batch_writes=BatchWrites(wire, timeout_seconds=0.15)

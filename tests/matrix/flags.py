@@ -75,7 +75,7 @@ def expected(operation: str, answer: str) -> set[str]:
             return {CONFLICT}
         case Kind.ABSENT if operation == "read one":
             return {ABSENT}
-    return {OUTAGE}  # to the tools a change in between each time is one too
+    return {OUTAGE}  # the tools report a change in between on each attempt as a conflict too
 
 
 @contextlib.asynccontextmanager

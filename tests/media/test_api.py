@@ -47,13 +47,13 @@ async def test_image_becomes_media_by_its_ticket_only(app: App) -> None:
 
     mine = token(client.user)
 
-    # who may call
+    # permissions
     assert (await post(client, "/v1/uploads", GOOD)).code == "missing_user_token"
     assert (await post(client, "/v1/uploads", GOOD, token(client.user, "tenant-2"))).code == "invalid_user_token"
     other = client.as_user()
     assert (await post(client, "/v1/uploads", GOOD, token(other.user))).code == "user_token_mismatch"
 
-    # what is asked for
+    # requests
     refused = {
         "media_type_refused": {**GOOD, "contentType": "image/svg+xml"},
         "media_too_large": {**GOOD, "bytes": 10_000_001},
@@ -66,7 +66,7 @@ async def test_image_becomes_media_by_its_ticket_only(app: App) -> None:
         assert (await post(client, "/v1/uploads", body, mine)).code == "invalid_upload"
     assert (await post(client, "/v1/uploads", b" " * 5_000, mine)).code == "body_too_large"
 
-    # the course of one
+    # one upload
     started = await post(client, "/v1/uploads", GOOD, mine)
     assert started.status == 201
     ticket, complete = started.json, f"/v1/uploads/{started.json['uploadId']}/complete"
@@ -79,13 +79,13 @@ async def test_image_becomes_media_by_its_ticket_only(app: App) -> None:
     assert (done.status, done.json["contentType"], done.json["bytes"]) == (200, "image/jpeg", len(JPEG))
     assert (await post(client, complete, None, mine)).json == done.json
 
-    # a page that calls itself a picture
+    # an HTML page declared as an image
     ticket = (await post(client, "/v1/uploads", GOOD, mine)).json
     async with app.http.put(ticket["url"], data=HTML, headers=ticket["headers"]) as stored:
         assert stored.status == 201
     assert (await post(client, f"/v1/uploads/{ticket['uploadId']}/complete", None, mine)).code == "media_refused"
 
-    # limits, and an erasure
+    # limits and erasure
     answers = [await post(client, "/v1/uploads", GOOD, mine) for _ in range(11)]
     assert [each.status for each in answers] == [201] * 10 + [429]
     assert answers[-1].code == "too_many_uploads"
@@ -97,7 +97,7 @@ async def test_image_becomes_media_by_its_ticket_only(app: App) -> None:
     assert (await post(client.with_key(key), "/v1/privacy/erase")).status == 200
     assert [blob.name async for blob in app.services.media.list("media")] == []
 
-    # without the flag there is no such route
+    # no route without the flag
     app.write_flags(personalized())
 
     async def is_off() -> bool:
@@ -126,7 +126,7 @@ async def test_brand_posts_with_a_server_key_and_is_no_person(tmp_path: Path) ->
         viewer = await someone_of(app)
         key = "private-key-of-the-server"
         await app.save_key(viewer.client.tenant_id, key, "cms", name="server")
-        brand = viewer.client.with_key(key)  # by the name of a user: it is not that user all the same
+        brand = viewer.client.with_key(key)  # it names a user, but is not that user
 
         async def call(method: str, path: str, body: Any = None, **more: str) -> Answer:
             sent = {**brand.headers, "Content-Type": "application/json", **more}

@@ -121,7 +121,7 @@ class World:
 
     async def erase(self, user: str) -> None:
         self.now += 0.01
-        self.views_then[user] = 0  # what is rolled up while it runs is set below
+        self.views_then[user] = 0  # messages rolled up during the run are set below
         erased = await erase(self.services.documents, self.services.bus, self.services.clock, TENANT, user)
         self.now += 0.01
         self.erased_at[user] = erased.at
@@ -230,7 +230,7 @@ async def play(world: World, step: str, *details: Any) -> None:
                 contextlib.suppress(StoreUnavailable),
             ):
                 await world.erase(user)
-            await world.erase(user)  # as the caller is told to
+            await world.erase(user)  # after the announced wait
         case "roll up":
             await world.roll_up()
 

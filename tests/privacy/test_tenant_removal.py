@@ -54,7 +54,7 @@ async def app(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
             (await stack.enter_async_context(BLOBS[blobs](folder))).port,
         )
         app = await stack.enter_async_context(served(folder, on=on))
-        for timed in (app.services.imports, app.services.removals):  # which run when a test says so
+        for timed in (app.services.imports, app.services.removals):  # run when a test says so
             await stack.enter_async_context(timed._running)
         yield app
 

@@ -78,7 +78,7 @@ async def test_page_killed_during_an_upload_counts_once(app: App, browser: Brows
 
     async def swallow(route: Route) -> None:
         sent.append(route.request)
-        await route.fetch()  # the service has it, the page never hears of it
+        await route.fetch()  # the service has it, but the page gets no response
 
     await page.route(BATCHES, swallow)
     await report(page, "like", "save")
@@ -102,14 +102,14 @@ async def test_page_killed_during_an_upload_counts_once(app: App, browser: Brows
 async def test_events_just_before_a_page_closes_are_sent_on_unload(app: App, browser: Browser) -> None:
     client = await app.tenant(make_videos(10))
     page = await browser.open(client)
-    sent = ["like", "skip", "share", "start", "progress"]  # the last says how long the video has played by then
+    sent = ["like", "skip", "share", "start", "progress"]  # the last one has the play time so far
     await page.evaluate("void session.play(videos[0]).playing()")
     await page.wait_for_timeout(1_500)
     await report(page, "like", "skip", "share")
     await page.goto("about:blank")
     await arrived(client, *sent)
 
-    next_page = await browser.open(client)  # whose database may still have the batch, since its answer met no page
+    next_page = await browser.open(client)  # its database can still have the batch, because the response met no page
     await next_page.evaluate("session.flush()")
     await arrived(client, *sent)
     assert (await client.signals()).json["totalViewsLast7d"] == 1
@@ -160,7 +160,7 @@ async def test_two_pages_send_their_own_events_and_those_of_a_dead_page(app: App
     await report(one, "like")
     await report(other, "share")
     await one.wait_for_timeout(100)
-    third = await browser.open(client)  # both live: nothing is taken from them
+    third = await browser.open(client)  # both are alive: their events are not taken over
     await third.evaluate("session.flush()")
     assert app.counted("events_accepted", client.tenant_id) == 0
 
@@ -199,7 +199,7 @@ async def test_page_restored_by_the_back_button_continues(app: App, browser: Bro
     await report(page, "like")
     await page.goto(f"{browser.origin}/dist/video-feed.js")
     await arrived(client, "like")
-    await page.go_back(wait_until="commit")  # a page that comes back does not load
+    await page.go_back(wait_until="commit")  # a restored page fires no load event
     await page.wait_for_function("() => window.cameBack")
     await report(page, "share")
     await page.evaluate("session.flush()")

@@ -51,7 +51,7 @@ async def running(command: str, folder: Path) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        process.terminate()  # a program that was started in the background may be deaf to Ctrl-C
+        process.terminate()  # a background program can ignore Ctrl-C
         async with asyncio.timeout(30):
             await process.wait()
 
@@ -96,7 +96,7 @@ async def test_readme_commands_show_a_feed_that_can_be_swiped(tmp_path: Path, ch
         page = await chromium.new_page()
         await page.goto(f"http://127.0.0.1:{beside}/swipe.html")
         await page.wait_for_function("() => document.querySelector('video')")
-        # Again and again, as a thumb does: a slide that is added may snap the page back.
+        # Repeatedly, as a thumb does: an added slide can snap the page back.
         await page.wait_for_function(
             """() => {
               const slides = document.querySelectorAll("video");

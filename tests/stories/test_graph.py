@@ -222,7 +222,7 @@ async def test_lists_agree_in_the_end_whatever_is_called_and_killed(steps: list[
             pass
         except Killed:
             store.left = None
-            if name in ("block", "unblock"):  # what hides too much until it is repeated
+            if name in ("block", "unblock"):  # hides too much until it is repeated
                 await call(world.graph, name, who, whom)
         store.left = None
     await consistent(world, A, B, C)

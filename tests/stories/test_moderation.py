@@ -105,7 +105,7 @@ async def test_removed_story_is_gone_for_everybody_and_cannot_return(app: App) -
     author = await someone_of(app)
     editor, viewer, story = await editor_of(author), await author.another(), await post(author)
     await report(viewer, story)
-    for _ in range(2):  # a second time finishes what a crash had left
+    for _ in range(2):  # a second run finishes what a crash left
         removed = await editor.post(f"stories/{story['id']}/remove", {"reason": "Against the rules."})
         assert (removed.status, removed.json["state"]) == (200, "removed")
     for each in (viewer, author):
@@ -152,7 +152,7 @@ async def test_erasure_deletes_the_users_reports(app: App) -> None:
     assert await query_all(app.documents, PEOPLE, f"{reporter.client.tenant_id}/{reporter.id}") == []
 
 
-# ---- killed
+# ---- crashes
 
 
 TENANT_ID, HOLD_AT = "t", 2
@@ -200,7 +200,7 @@ async def test_killed_report_is_queued_and_counts_once_when_repeated() -> None:
         (entry,) = await query_all(store, STORIES, TENANT_ID, REPORTED)  # type: ignore[arg-type]
         facts = await query_all(store, STORY_ACTIVITY, partition_of(TENANT_ID, STORY.id), REPORT)  # type: ignore[arg-type]
         assert entry.body["state"] == OPEN
-        if any(each.id == REPORT + REPORTERS[1].id for each in facts):  # by it an erasure finds the report
+        if any(each.id == REPORT + REPORTERS[1].id for each in facts):  # an erasure finds the report by it
             assert await store.read(PEOPLE, REPORTERS[1].partition, REPORTED + STORY.id) is not None
         await reported(store, REPORTERS[1])
         assert await state_of(store) == HELD

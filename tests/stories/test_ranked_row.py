@@ -70,7 +70,7 @@ def test_paging_shows_each_story_of_the_newest_row_once_and_no_other(
                 page, after = row_of(world.columns, viewer, seen, now, stands.after, limit, stands.served)
                 stands = None if after is None else Walk(stands.served, after)
             found += ids_of(page)
-            seen |= set(ids_of(page)[:1])  # the viewer looks at some, which moves their order
+            seen |= set(ids_of(page)[:1])  # the viewer views some, which changes their order
             if stands is None:
                 break
     wanted = {each.id for author, each in world.stories if world.allowed(number, author, each, now)}

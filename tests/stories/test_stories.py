@@ -245,7 +245,7 @@ async def test_row_marks_unseen_stories_and_paging_repeats_no_author(app: App) -
         app.clock.advance(1)
     page = (await viewer.get("stories", limit=2)).json
     assert [each["authorId"] for each in page["authors"]] == [each.id for each in reversed(authors[3:])]
-    await post(authors[0])  # moves to the front, behind which the walk does not look
+    await post(authors[0])  # moves to the front, which the cursor has passed
     rest = (await viewer.get("stories", limit=50, cursor=page["nextCursor"])).json
     assert [each["authorId"] for each in rest["authors"]] == [authors[2].id, authors[1].id]
     assert rest["nextCursor"] is None

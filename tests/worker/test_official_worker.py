@@ -38,7 +38,7 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         "HOME": str(tmp_path_factory.mktemp("home")),
         "DATA_FOLDER": str(tmp_path_factory.mktemp("data")),
         "NUMBA_CACHE_DIR": str(tmp_path_factory.mktemp("numba")),
-        "SIGNALS_CACHE_SECONDS": "0",  # the page after the fold is asked for at once
+        "SIGNALS_CACHE_SECONDS": "0",  # the page is requested right after the fold
     }
     done = subprocess.run(
         [program, "-m", "tests.worker.worker_program"],

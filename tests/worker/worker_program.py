@@ -153,7 +153,7 @@ async def main() -> None:
     running = await start()
     kinds = {name: running.trigger(name)["type"] for name in running.functions}
     await tell_the_story(running)
-    for name, kind in kinds.items():  # and every function once, as a stranger or on its timer
+    for name, kind in kinds.items():  # and every function once, unauthenticated or by its timer
         if kind == "httpTrigger":
             await running.http(name, {"content-type": "application/json"}, body=b"{}")
         elif kind == "timerTrigger":

@@ -196,9 +196,9 @@ async def survive(outage: Outage, servers: Servers, app: RunningApp, http: aioht
         feeds = [await viewer.feed() for _ in range(FEEDS)]
         rolling_up = asyncio.create_task(viewer.roll_up())
         answers = [await viewer.watch(views) for views in DURING]
-        if outage.feed == PERSONALIZED:  # on a busy machine a healthy read may be late once
+        if outage.feed == PERSONALIZED:  # on a busy machine a healthy read can be late once
             await until_feed(viewer, PERSONALIZED, "the feed is personalized meanwhile")
-        if not outage.felt.startswith("batches_folded"):  # those are counted when it is over
+        if not outage.felt.startswith("batches_folded"):  # those are counted afterwards
             await until(lambda: _has_risen(viewer, outage.felt, felt_before), f"{outage.felt} has risen")
     finally:
         await outage.end(servers)
@@ -232,7 +232,7 @@ def differences(survived: Survived, budget_ms: float = float("inf")) -> list[str
     if answered != {(200, VIDEOS_ASKED_FOR)}:
         wrong.append(f"feeds answered {answered}")
     modes = {(seen.mode, seen.reason) for seen in survived.feeds}
-    # A healthy read may be late on a busy machine: the fallback is then right, and for that reason only.
+    # A healthy read can be late on a busy machine: only then is the fallback correct.
     if modes != {outage.feed} and not (outage.feed == PERSONALIZED and modes <= {PERSONALIZED, WITHOUT_SIGNALS}):
         wrong.append(f"feeds were {modes}, not {outage.feed}")
     slowest = max(seen.seconds for seen in survived.feeds) * 1000

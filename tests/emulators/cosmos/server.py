@@ -169,7 +169,7 @@ class CosmosServer(HttpServer):
             return False
         token = h.get("x-ms-session-token", "") if h.get("x-ms-consistency-level") == "Session" else ""
         seen = max((int(part.rsplit("#", 1)[-1]) for part in token.split(",") if part), default=0)
-        if seen > container.lsn:  # the session of a container that was restored since
+        if seen > container.lsn:  # the session of a container restored since
             raise Refused(404, "The read session is not available for the input session token.", SESSION_NOT_AVAILABLE)
         return container.stale is not None and seen <= container.stale.lsn
 

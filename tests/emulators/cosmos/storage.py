@@ -205,7 +205,7 @@ class ContainerState:
         if not isinstance(operations, list) or not 0 < len(operations) <= MAX_BATCH:
             raise Refused(400, "Batch request has more operations than what is supported.")
         before = dict(self.items)
-        self.lsn += 1  # one transaction, one number: the change feed never splits it
+        self.lsn += 1  # one LSN per transaction: the change feed never splits it
         results: list[Json] = []
         for op in operations:
             kind = op["operationType"]

@@ -87,7 +87,7 @@ class ServiceBusBroker(ReactorThread):
         self._refusing = False
         self.call(self._follow_faults)
 
-    # What time brings
+    # Timed work
 
     def on_tick(self) -> None:
         self.tick()

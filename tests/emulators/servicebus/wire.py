@@ -22,7 +22,7 @@ def sections(raw: bytes) -> Iterator[tuple[int, bytes]]:
     while at < len(raw):
         if raw[at] != 0 or at + 2 >= len(raw):
             raise ValueError("not a section")
-        if raw[at + 1] == 0x53:  # a small number: how every peer writes these
+        if raw[at + 1] == 0x53:  # a small number, the encoding that every peer uses
             code, value = raw[at + 2], at + 3
         elif raw[at + 1] == 0x80:
             code, value = int.from_bytes(raw[at + 2 : at + 10], "big"), at + 10

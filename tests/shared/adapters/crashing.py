@@ -20,7 +20,7 @@ BLOB_BYTES = 100_000
 
 
 def say(line: str) -> None:
-    os.write(1, f"{line}\n".encode())  # at once and whole: nothing may be left in a buffer by the kill
+    os.write(1, f"{line}\n".encode())  # at once and whole: the kill must leave nothing in a buffer
 
 
 async def write_documents(folder: Path) -> None:

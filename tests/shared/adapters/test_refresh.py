@@ -64,7 +64,7 @@ async def test_waiting_callers_share_one_run() -> None:
     await asyncio.sleep(0)
     source.gate.set()
     assert all(await asyncio.gather(*waiting))
-    assert source.reads == 2  # the one that had begun, and one for everybody who came after
+    assert source.reads == 2  # the running one, and one for all later callers
 
 
 async def test_age_counts_from_the_start_of_the_read() -> None:

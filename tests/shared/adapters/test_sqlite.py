@@ -75,7 +75,7 @@ async def test_event_loop_is_not_blocked_by_database_work(writer: SqliteThread) 
     go_on = threading.Event()
 
     future = writer.call(lambda connection: go_on.wait(timeout=120))
-    await asyncio.sleep(0)  # would never come back, were the work done here
+    await asyncio.sleep(0)  # would block for ever if the work were done on this thread
     go_on.set()
 
     assert await future is True
@@ -120,7 +120,7 @@ async def test_missing_folder_is_created(tmp_path: Path) -> None:
     assert lines(tmp_path / "new" / "deeper" / "lines.db") == ["one"]
 
 
-# Failures, and what they say
+# Failures and their texts
 
 
 async def test_uncreatable_folder_is_reported_and_used_once_possible(tmp_path: Path) -> None:
@@ -191,7 +191,7 @@ async def test_full_disk_fails_the_whole_group_without_partial_writes_and_recove
     writer: SqliteThread, tmp_path: Path
 ) -> None:
     await writer.call(add("before"))
-    # SQLite's own limit on a file's size fails in the same place and in the same way as the disk's.
+    # SQLite's own limit on the file size fails in the same place and way as a full disk.
     await writer.call(lambda file: file.execute("PRAGMA max_page_count = 4").fetchone())
 
     outcomes = await asyncio.gather(*[writer.call(add(f"{n}" * 3000)) for n in range(10)], return_exceptions=True)

@@ -81,7 +81,7 @@ async def test_completed_messages_stay_completed_after_a_kill_and_the_rest_retur
     await bus.close()
 
     assert not set(completed) & set(left)
-    # A completion may have happened without being heard of: of one batch, two messages at most.
+    # A completion can succeed without a confirmation: at most two messages of one batch.
     assert published - len(completed) - 2 <= len(left) <= published - len(completed)
 
 

@@ -85,7 +85,7 @@ def test_window_holds_exactly_what_was_observed_in_it(rounds: list[list[float]],
             telemetry.count("feed_requests", "a" if value > 10 else "b", "fallback", "cold_start")
         clock.advance(EVERY_SECONDS)
         recent.take()
-    # The last reading is of now: the window begins `back` rounds ago, or at the start.
+    # The last reading is current: the window begins `back` rounds ago, or at the start.
     window = recent.window(back * EVERY_SECONDS - 1)
     within = [value for values in rounds[-back:] for value in values]
     assert window.spread("feed_duration_ms") == spread(BUCKETS_MS, counted(within).counts)

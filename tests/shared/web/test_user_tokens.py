@@ -75,7 +75,7 @@ GOOD = {"sub": USER, "aud": "video-feed", "tenant": TENANT, "iat": int(NOW), "ex
 def test_a_token_signed_with_the_tenants_key_proves_the_user(kind: str) -> None:
     tokens = tokens_with(signer(kind))
     token = signer(kind).token(TENANT, USER, NOW)
-    for _ in range(2):  # the second is remembered
+    for _ in range(2):  # the second one is cached
         user = tokens.user_of(caller(required=True), headers(token), NOW)
         assert (user.hash, user.verified) == (USER, True)
 
@@ -119,7 +119,7 @@ def test_the_algorithm_follows_from_the_key() -> None:
         assert refusal(tokens_with(rsa), token) == INVALID
 
 
-@pytest.mark.filterwarnings("ignore:The RSA key is 1024 bits long")  # which is the point
+@pytest.mark.filterwarnings("ignore:The RSA key is 1024 bits long")  # the attack under test
 @pytest.mark.parametrize("kind", ["RS256-1024", "ES384"])
 def test_weak_stored_key_or_one_of_another_kind_verifies_nothing(kind: str) -> None:
     token = signer(kind).token(TENANT, USER, NOW)
@@ -262,7 +262,7 @@ def test_no_token_header_breaks_the_verification(header: dict[str, Any]) -> None
 @given(st.integers(0, 10_000), st.integers(1, 63))
 def test_altered_token_is_refused(at: int, by: int) -> None:
     token = _GOOD_TOKEN
-    at %= len(token) - 1  # the last character of a segment has spare bits
+    at %= len(token) - 1  # the last character of a segment has unused bits
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
     if token[at] != "." and token[at + 1] != ".":
         changed = token[:at] + alphabet[(alphabet.index(token[at]) + by) % 64] + token[at + 1 :]

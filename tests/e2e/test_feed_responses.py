@@ -201,7 +201,7 @@ async def test_config_reports_enforced_settings_and_can_be_revalidated(client: C
     assert (again.status, again.body) == (304, b"")
 
 
-# ---- catalogs that are odd
+# ---- unusual catalogs
 
 
 async def nothing(client: Client) -> bool:
@@ -338,7 +338,7 @@ async def test_health_and_ready_need_no_key(app: App) -> None:
     assert all(0 <= age < 30 for age in ready.json["ageSeconds"].values())
 
 
-# ---- what operators see
+# ---- debug endpoints
 
 
 async def test_debug_signals_agree_with_a_plain_count(client: Client, app: App) -> None:

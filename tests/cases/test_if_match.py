@@ -18,10 +18,10 @@ STALE = {"If-Match": '"0"'}
 ARMS = [{"name": "now", "percent": 50}, {"name": "more", "percent": 25, "weights": {"quality": 1}}]
 WITHOUT_CONDITION = {
     "create_tenant", "create_video", "create_rule", "create_playlist", "create_feed", "create_experiment",
-    "upload_model", "issue_key", "add_public_key",  # nothing is there yet
-    "import_videos", "import_history",  # many documents at once
-    "preview", "explain_served_page",  # change nothing
-    "remove_tenant",  # whatever it is by now: the body confirms it
+    "upload_model", "issue_key", "add_public_key",  # creates a document
+    "import_videos", "import_history",  # changes many documents at once
+    "preview", "explain_served_page",  # changes nothing
+    "remove_tenant",  # unconditional: the body confirms it
 }  # fmt: skip
 
 

@@ -87,7 +87,7 @@ HALF_OPEN = [
     b"GET /health HTTP/1.1\r\nHost: localhost\r\nX-One: 1\r\n",
     b"POST /v1/events/batch HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nonly this",
     b"POST /v1/events/batch HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nonly",
-    b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n",  # and half of the next one, see below
+    b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n",  # and half of the next request, see below
 ]
 
 
@@ -122,7 +122,7 @@ async def test_slowly_sent_headers_are_closed(app: Running) -> None:
 
     dripping = asyncio.create_task(drip())
     async with asyncio.timeout(60):
-        with contextlib.suppress(ConnectionResetError):  # closed while more was on its way
+        with contextlib.suppress(ConnectionResetError):  # closed while data was in flight
             assert await reader.read() == b""
     dripping.cancel()
     writer.close()

@@ -110,7 +110,7 @@ async def write(tables: Tables, kept: list[Any], step: str, id: str, fields: dic
             await tables.call(tables.videos, "change_video", fields, await tables.etag(id), id=id)
         case "import":
             await tables.import_rows([{"id": id, **fields}, {"id": id, **VIDEO, **fields}])
-        case "export":  # what was listed some steps ago, apart from what the list says of the status by name
+        case "export":  # an older listing, without its explicit status
             rows = [body for each in IDS if (body := await tables.body(each))]
             kept += [{name: row[name] for name in ("id", *VIDEO) if name in row} for row in rows]
             await tables.import_rows(kept[-4:][: number + 1] or [{"id": id, "title": "x"}])
@@ -128,7 +128,7 @@ async def write(tables: Tables, kept: list[Any], step: str, id: str, fields: dic
             await tables.call(tables.rules, "save_rule_draft", {**RULE, "match": {"videoIds": [id]}}, id="r")
             draft = await tables.store.read(TENANTS, TENANT, "draft:rule:r", latest=True)
             await tables.call(tables.rules, "publish_rule", None, draft.etag if draft else "", id="r")
-        case "take down as before":  # as the release before this one stored it
+        case "take down as before":  # as the previous release stored it
             body = await tables.body(id)
             if body:
                 old = {name: value for name, value in body.items() if name != "statusWhenRestored"}
@@ -187,6 +187,6 @@ def test_only_a_restore_or_an_explicit_status_activates_a_video(
                 elif body["status"] == "taken_down":
                     tables.down[each] = True
                 else:
-                    tables.may_be_on_air[each] = False  # inactive, by whatever: a name has to be called again
+                    tables.may_be_on_air[each] = False  # inactive for any reason: it needs an explicit status again
 
     asyncio.run(run())

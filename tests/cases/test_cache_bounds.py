@@ -132,7 +132,7 @@ def test_hints_unknown_to_the_tenant_collapse_into_few_viewer_kinds(
     assert len(kinds) <= most
 
 
-# ---- the budget
+# ---- byte budgets
 
 
 @dataclass(frozen=True)
@@ -236,7 +236,7 @@ def test_sum_of_all_cache_budgets_is_bounded() -> None:
     assert video_facts.MAX_REMEMBERED * (video_facts.FACTS_BYTES + ENTRY_BYTES) <= 120_000_000
 
 
-# ---- every tag
+# ---- tags beyond the stored ones
 
 
 @pytest.mark.asyncio(loop_scope="module")
