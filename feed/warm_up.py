@@ -18,7 +18,7 @@ DAY = 86_400.0
 
 
 def made_up_catalog(now: float) -> Catalog:
-    """A few videos that a viewer may see."""
+    """Return a catalog of generated videos."""
     catalog = Catalog()
     for number in range(VIDEOS):
         category = f"category-{number % CATEGORIES}"

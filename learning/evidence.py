@@ -1,8 +1,8 @@
-"""How much better one ranking did than another, kept so that days can be added up, and no user can be told.
+"""Evidence of how much better one ranking did than another. Days can be added up, and no user can be identified.
 
-Of each day stay the two sums and the same sums in `DRAWS` resamples of the users (Poisson bootstrap: each user counts
-0, 1, 2, … times). How often a user counts follows from a hash of the user and the number of the resample, so it is the
-same every day: pooled over days, the interval is that of a bootstrap over whole users.
+Each day stores two sums, and the same sums in `DRAWS` resamples of the users (Poisson bootstrap: each user counts 0, 1,
+2, … times). A hash of the user and the resample's number determines how often a user counts, so it is the same every
+day. Pooled over days, the interval is that of a bootstrap over whole users.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ _POISSON = np.cumsum([np.exp(-1.0) / factorial for factorial in (1.0, 1.0, 2.0, 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evidence:
-    """`requests`; sums of ours and theirs; the same in every resample, (`DRAWS`, 2) float64."""
+    """Evidence of one or several days. `requests`; the sums of ours and theirs; the same sums in every resample,
+    (`DRAWS`, 2) float64."""
 
     requests: int
     ours: float
@@ -30,14 +31,14 @@ class Evidence:
     resampled: NDArray[np.float64]
 
     def lift(self) -> Interval:
-        """ours / theirs − 1 with its 95 % interval over users; 0 with an endless interval where theirs is nothing."""
+        """Return ours / theirs − 1 with its 95 % interval over users; 0 with an infinite interval if theirs is 0."""
         if not self.theirs > 0:
             return Interval(0.0, -np.inf, np.inf)
         low, high = np.percentile(self._lifts(), [2.5, 97.5])
         return Interval(self.ours / self.theirs - 1.0, float(low), float(high))
 
     def least_lift(self) -> float:
-        """The 95 % lower bound of the lift, one-sided; −∞ where theirs is nothing."""
+        """Return the one-sided 95 % lower bound of the lift; −∞ if theirs is 0."""
         return float(np.percentile(self._lifts(), 5.0)) if self.theirs > 0 else -np.inf
 
     def _lifts(self) -> NDArray[np.float64]:
@@ -46,7 +47,7 @@ class Evidence:
         return lifts
 
     def to_document(self) -> dict[str, Any]:
-        """For a report: sums and resamples."""
+        """Return the JSON form for a report: sums and resamples."""
         return {
             "requests": self.requests,
             "ours": self.ours,
@@ -56,20 +57,21 @@ class Evidence:
 
     @classmethod
     def from_document(cls, document: dict[str, Any]) -> Evidence:
-        """Read `to_document`. Raises KeyError, TypeError or ValueError."""
+        """Read the form of `to_document`. Raises KeyError, TypeError or ValueError."""
         resampled = np.array(document["resampled"], np.float64).reshape(DRAWS, 2)
         return cls(int(document["requests"]), float(document["ours"]), float(document["theirs"]), resampled)
 
 
 def evidence_of(ours: NDArray[np.float64], theirs: NDArray[np.float64], users: NDArray[np.int64]) -> Evidence:
-    """Evidence of a day: one entry per request. `users`: any code that is the same user's every day."""
+    """Return the evidence of a day; the arrays have one entry per request. `users`: any code that a user has every
+    day."""
     who, place = np.unique(users, return_inverse=True)
     sums = np.stack([np.bincount(place, values, len(who)) for values in (ours, theirs)], axis=1)
     return Evidence(len(users), float(ours.sum()), float(theirs.sum()), times_counted(who).T @ sums)
 
 
 def pooled(days: Iterable[Evidence]) -> Evidence:
-    """The evidence of several days together."""
+    """Return the evidence of several days together."""
     total = Evidence(0, 0.0, 0.0, np.zeros((DRAWS, 2)))
     for day in days:
         total = Evidence(
@@ -82,11 +84,11 @@ def pooled(days: Iterable[Evidence]) -> Evidence:
 
 
 def times_counted(users: NDArray[np.int64]) -> NDArray[np.float64]:
-    """How often each user counts in each resample, (users, `DRAWS`): Poisson with mean 1."""
+    """Return how often each user counts in each resample, (users, `DRAWS`): Poisson with mean 1."""
     with np.errstate(over="ignore"):
         mixed = users.astype(np.uint64)[:, None] * np.uint64(0x9E3779B97F4A7C15)
         mixed = mixed + np.arange(1, DRAWS + 1, dtype=np.uint64)[None] * np.uint64(0xD1B54A32D192ED03)
-        for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):  # SplitMix64's finish
+        for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):  # the finalizer of SplitMix64
             mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
         mixed ^= mixed >> np.uint64(31)
     chance = (mixed >> np.uint64(11)).astype(np.float64) / 2.0**53

@@ -1,9 +1,9 @@
-"""Weighs the outcomes of exploration slots by 1 / propensity, so they speak for the whole catalog.
+"""Weights the outcomes of exploration slots by 1 / propensity, so that they represent the whole catalog.
 
-All other places of a page were chosen by some ranking, so their outcomes tell about that ranking's taste too. The
-exploration slot draws its video with a known chance p; an outcome that weighs 1 / p stands for what would have come of
-showing any video (inverse propensity weighting; Horvitz & Thompson, 1952). Weights are capped, which costs a little
-bias and saves much variance, and add up to the number of outcomes (Swaminathan & Joachims, NIPS 2015).
+A ranking chose all other positions of a page, so their outcomes also reflect that ranking's preferences. The
+exploration slot draws its video with a known probability p. An outcome with weight 1 / p estimates what showing any
+video would give (inverse propensity weighting; Horvitz & Thompson, 1952). Weights are capped, which adds a little bias
+and saves much variance. They are scaled to add up to the number of outcomes (Swaminathan & Joachims, NIPS 2015).
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from learning.ranking_metrics import Interval
 
 Floats = NDArray[np.float64]
 MOST_TIMES_MEDIAN = 10.0
-"""The cap of a weight, in medians: a single rare draw decides nothing."""
+"""Cap of a weight, in medians, so that a single rare draw cannot dominate."""
 ENOUGH_EFFECTIVE = 100.0
-"""Effective outcomes below which a report gives no figure."""
+"""With fewer effective outcomes a report gives no figure."""
 
 
 def explored_weights(propensity: Floats) -> Floats:
-    """Weights of outcomes that were drawn with these chances, all above 0; their mean is 1."""
+    """Return weights of outcomes drawn with these probabilities, all above 0. Their mean is 1."""
     if not len(propensity):
         return np.zeros(0)
     weights = 1.0 / propensity
@@ -34,14 +34,14 @@ def explored_weights(propensity: Floats) -> Floats:
 
 
 def effective_size(weights: Floats) -> float:
-    """How many equally weighted outcomes tell as much: (Σw)² / Σw² (Kish, 1965)."""
+    """Return how many equally weighted outcomes hold as much information: (Σw)² / Σw² (Kish, 1965)."""
     squares = float(weights @ weights)
     return float(weights.sum()) ** 2 / squares if squares else 0.0
 
 
 def weighted_auc(scores: Floats, positive: NDArray[np.bool_], weights: Floats) -> Floats:
-    """The chance that a positive scores above a negative, ties half. `weights` (outcomes,) or (outcomes, draws): one
-    value each. .5 where there are not both."""
+    """Return the probability that a positive scores above a negative, ties counted half; one value for each column of
+    `weights`, which is (outcomes,) or (outcomes, draws). 0.5 if positives or negatives are missing."""
     _, place = np.unique(scores, return_inverse=True)
     columns = weights.reshape(len(scores), -1)
     won, lost = (np.zeros((int(place.max()) + 1 if len(place) else 1, columns.shape[1])) for _ in range(2))
@@ -55,9 +55,9 @@ def weighted_auc(scores: Floats, positive: NDArray[np.bool_], weights: Floats) -
 
 @dataclass
 class ExploredOutcomes:
-    """Outcomes of a day's exploration slots, and where each ranking would have put them.
+    """Outcomes of a day's exploration slots, and where each ranking would have placed them.
 
-    `places`: by ranking, the share of the catalog that it puts below the video, in [0, 1].
+    `places`: by ranking, the share of the catalog that it ranks below the video, in [0, 1].
     """
 
     places: dict[str, list[float]]
@@ -66,8 +66,8 @@ class ExploredOutcomes:
     user: list[int] = field(default_factory=list)
 
     def report(self, ours: str, theirs: str) -> dict[str, Any]:
-        """How many there are, how many they are worth, and how well each ranking tells which were watched long (AUC,
-        .5 = not at all), with the difference; None instead where they are too few."""
+        """Return the number of outcomes, their effective number, how well each ranking predicts long views (AUC; 0.5 is
+        chance), and the difference. The AUCs and the difference are None if there are too few outcomes."""
         weights = explored_weights(np.array(self.propensity))
         about = {"shown": len(weights), "longViews": sum(self.long), "effective": round(effective_size(weights), 1)}
         long = np.array(self.long, np.bool_)
@@ -82,7 +82,7 @@ class ExploredOutcomes:
         }
 
     def difference(self, ours: str, theirs: str) -> Interval:
-        """AUC of ours less theirs, with its 95 % interval over users."""
+        """Return AUC of ours less theirs, with its 95 % interval over users."""
         weights, long = explored_weights(np.array(self.propensity)), np.array(self.long, np.bool_)
         drawn = np.column_stack([weights, weights[:, None] * times_counted(np.array(self.user, np.int64))])
         one, other = (weighted_auc(np.array(self.places[name]), long, drawn) for name in (ours, theirs))

@@ -1,9 +1,9 @@
-"""Fits the weights of a linear model to logged long views, and writes a model version the service loads.
+"""Fits the weights of a linear model to logged long views, and returns a model version that the service can load.
 
-Two terms, both multinomial logits over the candidates of one request (listwise softmax; Cao et al., ICML 2007):
-each long view against the other videos of the catalog, and, less heavily, against what was shown beside it. The weights
-are shrunk towards a prior model (zero for the global one, the global one for a tenant's) with a ridge penalty in units
-of each feature's spread.
+The loss has two terms. Both are multinomial logits over the candidates of one request (listwise softmax; Cao et al.,
+ICML 2007): each long view against other videos of the catalog and, with another weight, against the videos shown beside
+it. The weights are shrunk towards a prior model (zero for the global one, the global one for a tenant's) with a ridge
+penalty in units of each feature's spread.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from ranking.model import LinearModel
 Doubles = NDArray[np.float64]
 
 SHOWN_WEIGHT = 5.0
-"""What a user's day of shown videos weighs against a request: enough for the order of what is shown not to
-suffer, which a fit to the catalog alone would sacrifice."""
+"""Weight of a user's day of shown videos relative to a request. Enough to keep the order of shown videos right, which a
+fit to the catalog alone would sacrifice."""
 SHOWN_WEIGHT_NEXT_WATCH = 10.0
-"""The same where next watch says something: it predicts so well that more weight on the shown costs little."""
+"""The same if next watch has a value. It predicts so well that more weight on shown videos costs little."""
 SHRINK = 1e-3
 ROWS_AT_ONCE = 100_000
-"""Rows of samples that are worked on together; the rest stays in the four bytes a value that it has."""
+"""Rows of samples that are processed together in float64; the others stay in float32."""
 MOST_STEPS, MOST_SWEEPS = 60, 2_000
 NOT_LEARNED = (
     "bias",
@@ -43,34 +43,34 @@ NOT_LEARNED = (
     "age_band_match",
     "platform_match",
 )
-"""Features that are the editors' business, or that this kind of log cannot teach; their weights are set by hand."""
+"""Features that editors control, or that this kind of log cannot teach. Their weights are set by hand."""
 LESS_IS_BETTER = ("skip_rate", "category_skips", "recent_skips")
 EITHER_WAY = ("duration", "popularity_taste")
 LEAST = {"recent_category": 0.3, "category_skips": 0.1, "recent_skips": 0.3}
-"""What a weight must be at least, in its direction, whatever the log says: a skip has to count, and so has
-what was watched last, of which a log with two exposures a session says nothing.
+"""Lower bounds of some weights, in their direction, whatever the log says. A skip must count. So must the last watched
+category, which a log with two exposures per session cannot show.
 
-Every other feature must not harm (or, for `LESS_IS_BETTER`, not help). A log shows only what its own policy chose to
-show, so in it whatever marks that choice looks good: a free fit rewards categories a user just skipped, because that
-policy kept showing them. Serving such a model would feed people what they swipe away.
+Every other feature must not harm (or, for `LESS_IS_BETTER`, not help). A log only shows what its own policy chose to
+show, so features of that choice look good. A free fit rewards categories that a user just skipped, because that policy
+kept showing them. Such a model would show users what they skip.
 """
 MOST = {"recent_creator": 2.0}
-"""What a weight must be at most: where creators have one or two videos each, a log says to repeat them at any price,
-and elsewhere one long view would fill the page with its creator."""
+"""Upper bounds of some weights. If creators have one or two videos each, a log seems to say that they must be repeated.
+With more videos per creator, one long view would then fill the page with its creator."""
 LARGEST = 20.0
-"""What a learned weight must be at most, either way: features are of the order of one, and so are weights."""
+"""Largest absolute value of a learned weight. Features are of the order of one, and so are weights."""
 LEAST_SPREAD = 1e-3
 LIMITS_NEXT_WATCH: Mapping[str, tuple[float, float]] = {
     "demand_1h": (0.3, LARGEST),
     "quality": (1.2, LARGEST),
     "creator_affinity": (0.0, 0.15),
 }
-"""Lowest and highest weights where next watch says something.
+"""Bounds of some weights if next watch has a value.
 
-So much weight on what was shown makes a fit forget the catalog: everything shown was in demand, so demand tells nothing
-there, and without its weight the pages fill with videos that nobody watches. Quality, long views per impression, tells
-what was watched from what was only shown, so the more of it, the less a ranking imitates the old policy. A creator
-of one or two videos is repeated at any price, as with `recent_creator`. Chosen on the sample's training days.
+With so much weight on shown videos a fit neglects the catalog: all shown videos were in demand, so demand has no effect
+among them. Without its weight, pages would fill with videos that nobody watches. Quality (long views per impression)
+separates watched from merely shown videos, so a higher weight makes a ranking imitate the old policy less. Creators
+with one or two videos would be repeated too often, as with `recent_creator`. Chosen on the sample's training days.
 """
 POPULARITY = ("demand_1h", "demand_6h", "demand_24h", "demand_7d", "quality")
 
@@ -81,9 +81,9 @@ def fit(
     shrink: float = SHRINK,
     limits: Mapping[str, tuple[float, float]] | None = None,
 ) -> dict[str, float]:
-    """Weights by name that make the logged long views likeliest, shrunk towards `prior`.
+    """Return weights by name that maximize the likelihood of the logged long views, shrunk towards `prior`.
 
-    `limits`: the lowest and the highest weight of some features, instead of what holds for all fits.
+    `limits`: lower and upper bounds of some features' weights, in place of the bounds for all fits.
     """
     spread = _spread(samples.features)
     start = np.array([(prior or {}).get(name, 0.0) for name in samples.names]) * spread
@@ -101,8 +101,8 @@ def fit(
 
 
 def _spread(features: NDArray[np.float32]) -> Doubles:
-    """The standard deviation of each feature; 1 where it is constant but for rounding or a handful of rows: nothing to
-    learn, and a weight that made something of it would be out of all proportion."""
+    """Return the standard deviation of each feature; 1 if it is constant except for rounding or a few rows. Such a
+    feature cannot be learned, and its weight would become far too large."""
     count = max(1, len(features))
     mean = features.sum(axis=0, dtype=np.float64) / count
     squares = sum(
@@ -117,7 +117,7 @@ def _spread(features: NDArray[np.float32]) -> Doubles:
 class _Likelihood:
     """Mean negative log-likelihood of the choices, its gradient and its second derivatives.
 
-    Works through the samples some rows at a time, so memory stays at that of the samples.
+    Processes the samples some rows at a time, to need little memory beside the samples.
     """
 
     def __init__(self, samples: Samples, spread: Doubles) -> None:
@@ -154,9 +154,9 @@ class _Likelihood:
 def minimize_in_box(
     objective: Callable[[Doubles], tuple[float, Doubles, Doubles]], start: Doubles, least: Doubles, most: Doubles
 ) -> Doubles:
-    """The minimum of a convex function between bounds, by Newton steps of which each ends inside them.
+    """Return the minimum of a convex function between bounds, by Newton steps that stay inside them.
 
-    `objective` gives value, gradient and second derivatives.
+    `objective` returns value, gradient and second derivatives.
     """
     at = np.clip(start, least, most)
     value, gradient, curvature = objective(at)
@@ -177,7 +177,7 @@ def minimize_in_box(
 
 
 def _newton_step(gradient: Doubles, curvature: Doubles, least: Doubles, most: Doubles) -> Doubles:
-    """The step that minimizes the quadratic model between bounds, one weight after another until none moves."""
+    """Return the step that minimizes the quadratic model between bounds, by coordinate descent."""
     step, slope = np.zeros(len(gradient)), gradient.copy()
     scale = np.maximum(np.diag(curvature), 1e-12)
     for _ in range(MOST_SWEEPS):
@@ -195,7 +195,7 @@ def _newton_step(gradient: Doubles, curvature: Doubles, least: Doubles, most: Do
 
 
 def _bounds(name: str, limits: Mapping[str, tuple[float, float]]) -> tuple[float, float]:
-    """The lowest and the highest weight a feature may get."""
+    """Return the lower and upper bound of a feature's weight."""
     if name in limits:
         return limits[name]
     least, most = LEAST.get(name, 0.0), MOST.get(name, LARGEST)
@@ -211,7 +211,7 @@ def model_of(
     name: str,
     without_next_watch: Mapping[str, float] | None = None,
 ) -> LinearModel:
-    """An immutable model whose version names its content: equal weights, equal version."""
+    """Return an immutable model whose version contains a hash of its weights: equal weights have equal versions."""
     other = None if without_next_watch is None else {**without_next_watch, **by_hand}
     merged = {**weights, **by_hand}
     digest = hashlib.blake2b(json.dumps([merged, other], sort_keys=True).encode(), digest_size=4).hexdigest()

@@ -1,4 +1,4 @@
-"""Decides which ranking a tenant is served: the personal model only where it has been shown to beat popularity."""
+"""Decides which model a tenant serves: the personal model only if it was shown to beat popularity."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from learning.ranking_metrics import Interval
 
 POOLED_DAYS = 7
 ENOUGH_REQUESTS = 100
-"""Requests with a long view without which nothing is decided."""
+"""With fewer requests that have a long view, nothing is decided."""
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Whether the personal model is served, why, and the lift over the tenant's fitted popularity it rests on."""
+    """Whether to serve the personal model, the reason, and the lift over the tenant's fitted popularity it is based
+    on."""
 
     personal: bool
     why: str
@@ -24,13 +25,14 @@ class Decision:
 
 
 def decide(days: Sequence[Evidence], deep: Sequence[Evidence] = (), admitted: bool = False) -> Decision:
-    """Decide from the held-back days, newest last. `admitted`: whether the model of the night before was served.
+    """Decide from the held-back days, newest last. `admitted`: whether the personal model was served after the previous
+    night.
 
-    The newest day decides where it tells, else up to seven days together: the model is admitted where the 95 % lower
-    bound of its lift is above 0. Where the first 20 places cannot tell, being hit too seldom, the first 100 of the same
-    days may (`deep`). A model that was admitted stays for as long as its lift over the week is above 0: with few
-    requests the bound moves up and down across 0, and a tenant would not keep what it has found. Else popularity is
-    served: the only risk is then to gain less.
+    The newest day decides if its interval excludes 0, else up to seven days together: the model is admitted if the 95 %
+    lower bound of its lift is above 0. If the first 20 positions are hit too rarely to tell, the first 100 of the same
+    days can decide (`deep`). An admitted model stays while its lift over the week is above 0 and it does not lose on
+    the newest day. With few requests the bound moves across 0 and back, and the tenant would lose its model each time.
+    Otherwise popularity is served: the only risk is a smaller gain.
     """
     if not days:
         return Decision(False, "no held-back day yet", Interval(0.0, -float("inf"), float("inf")), 0)

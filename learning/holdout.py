@@ -1,8 +1,9 @@
-"""The holdout's last word: takes a personal model back when its users watch less than those who get popularity.
+"""Decides by the holdout whether to take a personal model back: its users must not watch less than those with
+popularity.
 
-A replay rewards a ranking that imitates what was shown before; watch time of users who are by chance in one group or
-the other does not. `shared/domain/holdout_users.py` says who is held out. Each day gives, for both groups, how many
-users came, and the sum and the sum of squares of what each of them watched that day.
+A replay favors rankings that imitate what was shown before. A comparison of watch time between two random groups of
+users does not. `shared/domain/holdout_users.py` defines the groups. For both groups, each day gives the number of
+active users, and the sum and the sum of squares of their watch times.
 """
 
 from __future__ import annotations
@@ -18,17 +19,18 @@ __all__ = ["HOLDOUT_SHARE", "HoldoutDay", "Verdict", "WatchedDay", "holdout_verd
 
 POOLED_DAYS = 7
 ENOUGH_USER_DAYS = 100
-"""Days of held-out users without which nothing is taken back: below, a mean of watch times is not near normal."""
+"""With fewer days of held-out users nothing is taken back, since a mean of watch times is then far from normal."""
 LIKE_ONESELF = 0.5
-"""Correlation of a user's watch time on two days: the same users come again, so seven days tell less than seven times
-as much. Taken for everybody to come every day, which makes the interval too wide rather than too narrow."""
+"""Assumed correlation of a user's watch time on two days. The same users return, so seven days hold less than seven
+times the information. Assumed as if every user came every day, which makes the interval too wide rather than too
+narrow."""
 _NORMAL_95 = 1.959964
 _ENDLESS = 50.0
 
 
 @dataclass(frozen=True, slots=True)
 class WatchedDay:
-    """A group's day: users who came, Σ of seconds each watched, Σ of their squares."""
+    """A group's day: active users, Σ of the seconds each watched, Σ of their squares."""
 
     users: int = 0
     seconds: float = 0.0
@@ -37,7 +39,7 @@ class WatchedDay:
 
 @dataclass(frozen=True, slots=True)
 class HoldoutDay:
-    """`model`: those served the personal model; `holdout`: those held out, who get fitted popularity.
+    """`model`: users served the personal model; `holdout`: held-out users, who get fitted popularity.
 
     Only days on which the personal model was served belong in a verdict.
     """
@@ -48,7 +50,7 @@ class HoldoutDay:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether to take the model back, why, and the lift of its watch time per user-day over the holdout's.
+    """Whether to take the model back, the reason, and the lift of its watch time per user-day over the holdout's.
 
     `user_days`: of the holdout; `days`: how many were pooled.
     """
@@ -63,7 +65,7 @@ class Verdict:
 def holdout_verdict(days: Sequence[HoldoutDay]) -> Verdict:
     """Judge the last seven of some days, newest last: take back when the upper bound of the lift is below 0.
 
-    The interval is normal on the logarithm of the ratio of the two means (delta method), 95 %.
+    The 95 % interval is normal on the log of the ratio of the two means (delta method).
     """
     recent = days[-POOLED_DAYS:]
     model, holdout = (
@@ -87,7 +89,7 @@ def holdout_verdict(days: Sequence[HoldoutDay]) -> Verdict:
 
 
 def _mean_and_error(days: Sequence[WatchedDay]) -> tuple[float, float] | None:
-    """Mean watch time of a user-day and its relative standard error; None where nothing was watched."""
+    """Return the mean watch time of a user-day and its relative standard error; None if nothing was watched."""
     count = sum(day.users for day in days)
     mean = sum(day.seconds for day in days) / count if count else 0.0
     if not mean > 0:
@@ -98,7 +100,7 @@ def _mean_and_error(days: Sequence[WatchedDay]) -> tuple[float, float] | None:
 
 
 def _variance(day: WatchedDay) -> float:
-    """Variance of a user's watch time within the day; what the days differ by is common to both groups."""
+    """Return the variance of a user's watch time within the day. Differences between days affect both groups alike."""
     if day.users < 2:
         return day.squares
     mean = day.seconds / day.users

@@ -1,8 +1,9 @@
-"""Judges rankings on the requests of a replay, over the whole catalog: no request with a long view is dropped.
+"""Judges rankings on the requests of a replay, over the whole catalog: no request with a long view is left out.
 
-NDCG@20 of what would have been served, where relevant is what the user then watched long. The placebo asks the same of
-what was shown and *not* watched long, in the pool: a ranking that only guesses what the old policy showed does well.
-What the exploration slot showed is judged apart: chance chose it, no policy.
+The measure is NDCG@20 of the page that would have been served; videos that the user then watched long are relevant. The
+placebo measures the same for videos that were shown and *not* watched long, among the pool. A ranking that only
+predicts what the old policy showed does well there. Outcomes of the exploration slot are judged separately, because
+they were drawn at random.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from learning.replay import DAY, Replay, Visit
 from learning.scoring import Contestant, Scorer, served_page, served_scores
 
 COMPARED_WITH = 200
-"""Videos of the catalog, drawn anew at each request, among which an explored one gets its place."""
+"""Videos of the catalog, drawn for each request, among which an explored video is ranked."""
 DEEPEST = 100
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -27,7 +28,7 @@ Ints = NDArray[np.int64]
 
 @dataclass
 class Judged:
-    """One protocol's NDCG@20 by contestant; user, day and length of history of each request."""
+    """One protocol's NDCG@20 by contestant, with the user, day and length of history of each request."""
 
     ndcg: dict[str, list[float]]
     user: list[int] = field(default_factory=list)
@@ -35,13 +36,13 @@ class Judged:
     history: list[int] = field(default_factory=list)
 
     def of(self, name: str) -> Floats:
-        """The values of one contestant."""
+        """Return the values of one contestant."""
         return np.array(self.ndcg[name])
 
 
 class Judge:
-    """Takes visits one by one. `catalog`: the whole catalog; `with_slot`: the same with the exploration slot; `deep`:
-    NDCG of the first 100 places by scores; `placebo`, `explored`: see above."""
+    """Judges visits one by one. `catalog`: the whole catalog; `with_slot`: the same with the exploration slot; `deep`:
+    NDCG of the first 100 positions by score; `placebo` and `explored`: see the module."""
 
     def __init__(
         self, contestants: Sequence[Contestant], slot: bool = True, placebo: bool = True, deep: bool = False
@@ -53,7 +54,7 @@ class Judge:
         self.explored = ExploredOutcomes({name: [] for name in names})
 
     def see(self, replay: Replay, visit: Visit) -> None:
-        """Let every contestant rank a visit."""
+        """Rank a visit with every contestant."""
         relevant = np.unique(visit.shown[visit.long])
         if len(relevant):
             self._add(self.catalog, replay, visit, visit.kept, relevant, explore=False)
@@ -79,7 +80,7 @@ class Judge:
         self._about(self.deep, visit)
 
     def _add_explored(self, replay: Replay, visit: Visit) -> None:
-        """Where each contestant puts what chance showed among some of the catalog."""
+        """Record where each contestant ranks the explored videos among some of the catalog."""
         places = np.flatnonzero(visit.unseen & (visit.propensity > 0))
         draw = np.random.default_rng([visit.user, int(visit.now)])
         others = draw.choice(visit.kept, min(COMPARED_WITH, len(visit.kept)), replace=False)

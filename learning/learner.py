@@ -5,7 +5,7 @@
         learner.see(replay, visit)          # a day's models are fitted on earlier days alone
     night = learner.end_day()               # models to serve, and the report with the reasons
 
-The same steps run over a log (`python -m evaluation nights`) and in a nightly job that sees one more day each time.
+The same steps run over a log (`python -m evaluation nights`) and in a nightly job that adds one day each time.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ from ranking.features import FEATURES
 from ranking.model import LinearModel, global_model, popularity_model
 
 SHRINK_TENANT = 3e-3
-"""Towards the global popularity, for one tenant: between 1e-3 and 1e-2 nothing was lost on any; at 1e-1 much is where
-the global windows are wrong."""
+"""Shrinkage towards the global popularity, for one tenant. Between 1e-3 and 1e-2 no tenant lost; at 1e-1, those for
+whom the global demand windows are wrong lose much."""
 PRIOR_CHOICES = 500.0
-"""How many choices of a tenant the global personal weights count for: shrinkage is this divided by the choices. Fitted
-freely, the 545 choices of a log's 3 % lose to popularity what the prior alone gains."""
+"""How many of a tenant's choices the global personal weights count for: shrinkage is this divided by the choices. A
+free fit to the 545 choices of 3 % of a log loses to popularity as much as the prior alone gains."""
 TRAINING_DAYS = 7
 DEMAND = ("demand_1h", "demand_6h", "demand_24h", "demand_7d")
 LEARNED = tuple(name for name in FEATURES if name not in NOT_LEARNED)
@@ -49,11 +49,11 @@ PERSONAL, POPULAR, UNLEARNED = "personal", "popularity", "global popularity"
 
 @dataclass(frozen=True)
 class Night:
-    """Result of a night: the models fitted on all days so far, and the decision which of the two is served.
+    """Result of a night: the models fitted on all days so far, and the decision which of them is served.
 
-    `lift`, `placebo`, `unlearned`: of the day that ended, over the tenant's fitted popularity of the night before; None
-    on the first day. `unlearned`: of the global popularity, which is what a tenant has without learning. `explored`:
-    how well the two rankings tell long views among what chance showed that day.
+    `lift`, `placebo` and `unlearned` compare the day that ended with the tenant's fitted popularity of the previous
+    night; None on the first day. `unlearned`: of the global popularity, which a tenant has without learning.
+    `explored`: how well the two rankings predict long views in that day's exploration slots.
     """
 
     day: int
@@ -72,7 +72,7 @@ class Night:
         return self.personal if self.decision.personal else self.popularity
 
     def report(self) -> dict[str, Any]:
-        """For people and for the model's document."""
+        """Return the report for people and for the model's document."""
         return {
             "day": self.day,
             "served": PERSONAL if self.decision.personal else POPULAR,
@@ -89,8 +89,8 @@ class Night:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """State a learner continues from on another night: the choices of the last days, the evidence of the last judged
-    ones in the first places and in more of them (`deep`), and what the last night ended with."""
+    """State from which a learner continues on another night: the choices of the last days, the evidence of the last
+    judged days for the first 20 positions and the first 100 (`deep`), and the last night's result."""
 
     days: tuple[Samples, ...] = ()
     evidence: tuple[Evidence, ...] = ()
@@ -107,7 +107,8 @@ class _Day:
 
 @dataclass
 class Learner:
-    """See the module. `towards_popularity`, `towards_personal`: the global models, which few data do not leave far."""
+    """Learner of one tenant; see the module. `towards_popularity`, `towards_personal`: the global models that little
+    data keeps close to."""
 
     name: str
     towards_popularity: LinearModel = field(default_factory=popularity_model)
@@ -121,17 +122,17 @@ class Learner:
     _today: _Day | None = None
 
     def recall(self, memory: Memory) -> None:
-        """Go on from where another learner of the same tenant was."""
+        """Continue from the state of another learner of the same tenant."""
         self._days, self._evidence, self._deep = list(memory.days), list(memory.evidence), list(memory.deep)
         self.nights = [] if memory.night is None else [memory.night]
 
     def memory(self) -> Memory:
-        """State for the learner of a later night."""
+        """Return the state for the learner of a later night."""
         night = self.nights[-1] if self.nights else None
         return Memory(tuple(self._days), tuple(self._evidence), tuple(self._deep), night)
 
     def see(self, replay: Replay, visit: Visit) -> None:
-        """Take a visit, in the order of time. The first of a new day ends the day before."""
+        """Add a visit, in time order. The first visit of a new day ends the day before."""
         number = int(visit.now // DAY)
         if self._today is not None and number != self._today.number:
             self.end_day()
@@ -142,7 +143,7 @@ class Learner:
         self._today.collector.see(replay, visit)
 
     def end_day(self) -> Night | None:
-        """Fit, decide, and be ready for another day. None while there is nothing to learn from."""
+        """Fit and decide at the end of a day. Returns None while there is nothing to learn from."""
         today, self._today = self._today, None
         if today is None:
             return None
@@ -170,7 +171,7 @@ class Learner:
         return self.nights[-1]
 
     def _new_judge(self) -> Judge | None:
-        """Yesterday's models judged by today; nothing to judge on the first day."""
+        """Return a judge of yesterday's models for today; None on the first day."""
         if not self.nights:
             return None
         last = self.nights[-1]
@@ -192,9 +193,9 @@ class Learner:
 
 
 def with_demand_of(model: LinearModel, popularity: LinearModel) -> LinearModel:
-    """The personal model a tenant starts from: what is popular by its own windows, all else by the global weights.
+    """Return the personal model that a tenant starts from: its own demand weights, all others from the global model.
 
-    Demand differs most from tenant to tenant, and few long views are enough to learn it; the rest does not, and takes
+    Demand differs most between tenants and can be learned from few long views. The rest differs less and needs
     thousands.
     """
     return model.changed(
@@ -203,7 +204,8 @@ def with_demand_of(model: LinearModel, popularity: LinearModel) -> LinearModel:
 
 
 def fit_popularity(samples: Samples, towards: LinearModel | None, shrink: float, name: str) -> LinearModel:
-    """Popularity of a tenant: its weights of the demand windows, which selects the half-life, and of quality."""
+    """Return a tenant's popularity model: weights of the demand windows, which determine the half-life, and of
+    quality."""
     prior = towards or popularity_model()
     weights = fit(samples.only(POPULARITY).weighing_shown(0.0), towards.weights if towards else None, shrink)
     return model_of(weights, by_hand_of(prior), _trained(samples, shrink, towards), name)
@@ -211,7 +213,7 @@ def fit_popularity(samples: Samples, towards: LinearModel | None, shrink: float,
 
 @dataclass(frozen=True, slots=True)
 class ShownWeights:
-    """Weight of a user's day of shown videos against a request: without next watch, and where it says something."""
+    """Weight of a user's day of shown videos relative to a request: without next watch, and if it has a value."""
 
     without: float = SHOWN_WEIGHT
     with_next_watch: float = SHOWN_WEIGHT_NEXT_WATCH
@@ -225,8 +227,8 @@ def fit_personal(
     shown: ShownWeights = ShownWeights(),
     limits: Mapping[str, tuple[float, float]] = LIMITS_NEXT_WATCH,
 ) -> LinearModel:
-    """Both sets of weights of a personal model: where next watch says something, and where it does not. `limits`: of
-    single weights in the first."""
+    """Fit both sets of weights of a personal model: with next watch, and without. `limits`: bounds of weights in the
+    first."""
     prior = towards or global_model()
     without = samples.leaving_out("next_watch").weighing_shown(shown.without)
     start = towards.weights if towards else None
@@ -240,7 +242,7 @@ def fit_personal(
 
 
 def by_hand_of(model: LinearModel) -> dict[str, float]:
-    """The weights of a model that no log teaches."""
+    """Return the weights of a model that are set by hand."""
     return {name: weight for name, weight in model.weights.items() if name in NOT_LEARNED}
 
 
@@ -261,7 +263,7 @@ def _evidence(judged: Judged, name: str) -> Evidence:
 
 
 def _rounded(interval: Interval | None) -> list[float] | None:
-    """Value, low and high; None where nothing is known."""
+    """Return value, low and high; None if the interval is unknown."""
     if interval is None or not np.isfinite([interval.low, interval.high]).all():
         return None
     return [round(each, 4) for each in (interval.value, interval.low, interval.high)]

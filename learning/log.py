@@ -1,6 +1,6 @@
 """Logged exposures, histories and videos as columns sorted by time.
 
-`read_json_lines` reads the archive's events beside a JSON-lines file of videos.
+`read_json_lines` reads archived events and a JSON-lines file of videos.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 SKIP_MS = 3_000.0
-"""A view shorter than this that is not long counts as a skip, where the log itself knows no skips."""
+"""A shorter view that is not long counts as a skip, in a log without skip events."""
 
 
 @dataclass(frozen=True)
 class Exposures:
-    """Videos shown, sorted by time (seconds since the epoch). `user` and `video` are codes into `Log`'s lists.
+    """Shown videos, sorted by time (seconds since the epoch). `user` and `video` are codes into `Log`'s lists.
 
-    `propensity`: with which chance the exploration slot showed this video; 0 where another place did, or where the log
-    does not say, which is also the default.
+    `propensity`: probability with which the exploration slot showed this video; 0 for other positions, or if the log
+    does not record it. The default is 0.
     """
 
     user: Ints
@@ -52,7 +52,7 @@ class Exposures:
 
 @dataclass(frozen=True)
 class Log:
-    """Everything a replay needs. `history` are exposures from before the log itself, with estimated times."""
+    """Everything a replay needs. `history`: exposures from before the log itself, with estimated times."""
 
     videos: list[Video]
     users: list[str]
@@ -61,16 +61,16 @@ class Log:
 
 
 class UnreadableLog(ValueError):
-    """A file that is missing, or lacks a column; the message says which."""
+    """A file is missing, or lacks a column. The message says which."""
 
 
 def read_json_lines(events: Path, videos: Path) -> Log:
     """Read archived events (one JSON object a line: user, type, videoId, timestamp in ms, watchTimeMs) and videos.
 
-    A `video_view` becomes one exposure, and so does a play that is told by heartbeats, with its furthest; an
-    `impression` of a video the user never viewed becomes one of no watch time; likes and `not_interested` mark the
-    exposure of the same user and video, and so does any event that names the exploration slot as its place, with the
-    chance that its receipt has. A play counts when it began. Raises `UnreadableLog`.
+    A `video_view` becomes one exposure. So does a play reported by heartbeats, with its furthest position; it counts at
+    its start. An `impression` of a video that the user never viewed becomes an exposure without watch time. Likes and
+    `not_interested` mark the exposure of the same user and video. An event at the position of the exploration slot
+    gives it the propensity in its receipt. Raises `UnreadableLog`.
     """
     videos_read = [Video.from_document(line) for line in _lines(videos)]
     code_of = {video.id: code for code, video in enumerate(videos_read)}
@@ -123,9 +123,10 @@ def read_json_lines(events: Path, videos: Path) -> Log:
 
 
 def propensity_of(event: Mapping[str, Any]) -> float:
-    """With which chance the exploration slot showed an archived event's video; 0 where it was shown for its score.
+    """Return the probability with which the exploration slot showed an archived event's video; 0 if it was shown for
+    its score.
 
-    The receipt of the page tells the slot's place and the chance; the event tells its own place.
+    The page's receipt has the slot's position and the probability; the event has its own position.
     """
     request = event.get("request")
     if not isinstance(request, Mapping):
@@ -137,14 +138,14 @@ def propensity_of(event: Mapping[str, Any]) -> float:
 
 
 def exposures_of(rows: Sequence[tuple[Any, ...]]) -> Exposures:
-    """Columns of rows of (user, video, time, watch_ms, long, liked, hated), and optionally propensity."""
+    """Return columns of rows (user, video, time, watch_ms, long, liked, hated), and optionally propensity."""
     columns = list(zip(*rows, strict=True)) if rows else [()] * 7
     kinds = (np.int64, np.int64, np.float64, np.float64, np.bool_, np.bool_, np.bool_, np.float64)
     return Exposures(*(np.array(column, kind) for column, kind in zip(columns, kinds, strict=False)))
 
 
 def by_time(exposures: Exposures) -> Exposures:
-    """The same exposures in the order of time; those of one moment by user and video."""
+    """Return the same exposures in time order; simultaneous ones by user and video."""
     order = np.lexsort((exposures.video, exposures.user, exposures.time))
     return Exposures(*(getattr(exposures, name)[order] for name in Exposures.__dataclass_fields__))
 

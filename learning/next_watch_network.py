@@ -1,8 +1,8 @@
 """Next-watch network in NumPy: one causal attention layer over a user's last long views, and its gradients.
 
-`states` gives what the user watches next as a vector; a video's score is state · vector + bias, a log-probability but
-for a constant per user. Source of the idea: Kang & McAuley, "Self-attentive sequential recommendation", ICDM 2018;
-sampled softmax with correction for how negatives were drawn: Bengio & Senécal 2008, Yi et al., RecSys 2019.
+`states` returns a vector that predicts what the user watches next. A video's score is state · vector + bias: a
+log-probability up to a constant per user. Sources: Kang & McAuley, "Self-attentive sequential recommendation", ICDM
+2018; sampled softmax, corrected for how negatives are drawn: Bengio & Senécal 2008, Yi et al., RecSys 2019.
 
 Shapes: `vectors` (videos, dim); a batch (users, length) of rows of `vectors`, oldest first, padded on the left with -1.
 """
@@ -19,19 +19,19 @@ Array = NDArray[Any]
 Parameters = dict[str, Array]
 
 DIM, HEADS, LENGTH = 64, 4, 50
-"""Size of a vector, attention heads, and how many long views a state reads."""
+"""Vector size, number of attention heads, and number of long views that a state reads."""
 MATRICES = ("query", "key", "value", "out", "place", "widen", "widen_bias", "narrow", "narrow_bias", "gain")
-"""Names of the parameters that do not grow with the catalog; the others are `vectors` and `bias`."""
+"""Names of the parameters whose size does not depend on the catalog. The others are `vectors` and `bias`."""
 EPSILON = np.float32(1e-5)
 _MASKED = np.float32(-1e9)
 LOGITS_AT_ONCE = 4_000_000
-"""Logits that are in memory at the same time (16 MB); there are several arrays of this size."""
+"""Limit of logits in memory at once (16 MB). Several arrays have this size."""
 
 
 def new_parameters(
     videos: int, draw: np.random.Generator, dim: int = DIM, heads: int = HEADS, length: int = LENGTH
 ) -> Parameters:
-    """Parameters to begin with, float32."""
+    """Return initial parameters, float32."""
 
     def normal(*shape: int, deviation: float) -> Array:
         return draw.normal(0.0, deviation, shape).astype(np.float32)
@@ -54,12 +54,12 @@ def new_parameters(
 
 
 def new_vectors(videos: int, dim: int, draw: np.random.Generator) -> Array:
-    """Vectors of videos that were not known before."""
+    """Return initial vectors for new videos."""
     return draw.normal(0.0, 0.05, (videos, dim)).astype(np.float32)
 
 
 def _normalized(values: Array) -> tuple[Array, Array]:
-    """Values with mean 0 and deviation 1 along the last axis, and 1 / deviation."""
+    """Return the values with mean 0 and deviation 1 along the last axis, and 1 / deviation."""
     centered = values - values.mean(-1, keepdims=True)
     scale = 1 / np.sqrt((centered * centered).mean(-1, keepdims=True) + EPSILON)
     return centered * scale, scale
@@ -73,7 +73,7 @@ def _normalized_back(gradient: Array, normalized: Array, scale: Array) -> Array:
 
 @dataclass(slots=True)
 class _Kept:
-    """Values of a forward pass that `gradients` needs."""
+    """Values of a forward pass that `_backward` needs."""
 
     rows: Array
     known: Array
@@ -96,7 +96,7 @@ class _Kept:
 
 
 def states(p: Parameters, rows: Array, drop: float = 0.0, draw: np.random.Generator | None = None) -> Array:
-    """The state after each place of each user's row, (users, length, dim)."""
+    """Return the state after each position of each user's row, (users, length, dim)."""
     return _forward(p, rows, drop, draw)[0]
 
 
@@ -157,7 +157,7 @@ def _forward(p: Parameters, rows: Array, drop: float, draw: np.random.Generator 
 
 
 def _backward(p: Parameters, of_states: Array, kept: _Kept) -> tuple[Parameters, Array, Array]:
-    """Gradients of the matrices; then rows of `vectors` and the gradient of each."""
+    """Return the gradients of the matrices, the used rows of `vectors`, and the gradient of each of these rows."""
     users, length, dim = of_states.shape
     heads = p["place"].shape[0]
     size = dim // heads
@@ -202,9 +202,9 @@ def _backward(p: Parameters, of_states: Array, kept: _Kept) -> tuple[Parameters,
 
 @dataclass(slots=True)
 class Negatives:
-    """Rows that each true next video is compared with, and log(the chance that a row is among them), by row.
+    """Rows that each true next video is compared with, and by row the log of the probability that it is among them.
 
-    Whether all rows are meant or a sample that was drawn.
+    `sampled`: whether the rows are a random sample, not all videos.
     """
 
     rows: Array
@@ -213,12 +213,12 @@ class Negatives:
 
 
 def all_videos(videos: int) -> Negatives:
-    """Compare with every video."""
+    """Return every video as a negative."""
     return Negatives(np.arange(videos), np.zeros(videos, np.float32), False)
 
 
 def drawn_videos(share: Array, count: int, draw: np.random.Generator) -> Negatives:
-    """Draw `count` videos by their `share` (videos,), with replacement; each is then there once."""
+    """Draw `count` videos by their `share` (videos,), with replacement, and keep each once."""
     rows = np.unique(draw.choice(len(share), count, p=share))
     return Negatives(rows, np.log(-np.expm1(count * np.log1p(-share))).astype(np.float32), True)
 
@@ -226,7 +226,8 @@ def drawn_videos(share: Array, count: int, draw: np.random.Generator) -> Negativ
 def loss_and_gradients(
     p: Parameters, rows: Array, negatives: Negatives, drop: float = 0.0, draw: np.random.Generator | None = None
 ) -> tuple[float, Parameters]:
-    """Mean cross-entropy of each next long view of a batch against `negatives`, and the gradient by parameter."""
+    """Return the mean cross-entropy of each next long view of a batch against `negatives`, and the gradient by
+    parameter."""
     found, kept = _forward(p, rows[:, :-1], drop, draw)
     real = (rows[:, :-1] >= 0) & (rows[:, 1:] >= 0)
     state, target = found[real], rows[:, 1:][real]
@@ -272,7 +273,7 @@ def loss_and_gradients(
 
 
 def _add_at(table: Array, rows: Array, values: Array) -> None:
-    """`np.add.at`, by sorting: several times as fast for rows that repeat."""
+    """Like `np.add.at`, but by sorting: several times as fast for repeated rows."""
     if len(rows):
         order = np.argsort(rows, kind="stable")
         ordered = rows[order]
@@ -291,7 +292,7 @@ class Adam:
         self.steps = 0
 
     def step(self, p: Parameters, gradients: Parameters, rate: float, decay: float = 0.05, clip: float = 5.0) -> None:
-        """Move the parameters in place."""
+        """Update the parameters in place."""
         self.steps += 1
         norm = np.sqrt(sum(float((each * each).sum()) for each in gradients.values()))
         factor = np.float32(min(1.0, clip / (norm + 1e-9)))

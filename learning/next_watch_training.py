@@ -1,7 +1,7 @@
-"""Trains the next-watch model of one tenant: afresh, or for one more night from where the last one ended.
+"""Trains the next-watch model of one tenant: from scratch, or for one more night from the last state.
 
-Training rows have the form that signals keep: each of a user's videos once, at its newest time, the newest
-`MAX_WATCHED` of them. A request reads the same.
+Training rows have the same form as stored signals, which a request reads: each video of a user once, at its newest
+time, the newest `MAX_WATCHED` of them.
 """
 
 from __future__ import annotations
@@ -35,31 +35,32 @@ from shared.domain.user_signals import MAX_WATCHED
 
 PASSES_AFRESH, PASSES_NIGHTLY = 16, 2
 STEPS_AFRESH, STEPS_NIGHTLY = 300, 40
-"""Steps at the least: with few users a pass has few of them."""
+"""Minimum of training steps, since a pass over few users has few."""
 RATE_FIRST, RATE_LAST, RATE_NIGHTLY = 2e-3, 2e-4, 5e-4
 NEGATIVES, DROP = 1_500, 0.25
 FEW_USERS, DROP_FEW = 8_000, 0.4
-"""Below so many users more is dropped, and every video is a negative: there is less to learn from."""
+"""With fewer users than this, dropout is higher, and every video is a negative within `MOST_SCORES`."""
 MOST_SCORES = 400_000_000
-"""Of a pass in which every video is a negative, about 15 s of CPU. Where there would be more, negatives are drawn."""
+"""Limit of scores in a pass where every video is a negative: about 15 s of CPU. Beyond it, negatives are drawn."""
 MOST_BATCH, LEAST_BATCH, BATCHES_A_PASS = 256, 16, 40
 NIGHTS_AFRESH = 60
-"""After so many nights the model starts afresh: what is no longer watched still has a place in an old one."""
+"""After this many nights the model is trained from scratch: an old one still has capacity for videos that are no longer
+watched."""
 LEAST_GAIN = 0.5
-"""A model starts afresh when it predicts the last day's long views less than half as much better than their frequency
-as it did when it was new."""
+"""A model is trained from scratch when its gain over predicting by frequency falls below this share of its first gain,
+both measured on the last day's long views."""
 ENOUGH, MOST_ASKED = 100, 2_000
-"""Users with a new long view that are needed, and asked at most, to tell how well a model predicts."""
+"""Minimum and maximum number of users with a new long view to measure how well a model predicts."""
 _FORMAT = 1
 
 
 class UnreadableTraining(ValueError):
-    """Raised for bytes that are no training state of this version: the model starts afresh."""
+    """The bytes are no training state of this version; the model is trained from scratch."""
 
 
 @dataclass(frozen=True)
 class Histories:
-    """Long views by user, oldest first: user i has `rows[starts[i]:starts[i + 1]]`, rows into `keys`, at `times`."""
+    """Long views by user, oldest first. User i has `rows[starts[i]:starts[i + 1]]`, which index `keys`, at `times`."""
 
     keys: NDArray[np.uint64]
     rows: NDArray[np.int64]
@@ -69,7 +70,7 @@ class Histories:
 
 @dataclass
 class Training:
-    """A model between two nights. `keys` u64 (videos,) in the order of its rows; `fresh_gain` see `LEAST_GAIN`."""
+    """A model between two nights. `keys`: u64 (videos,), in the order of its rows; `fresh_gain`: see `LEAST_GAIN`."""
 
     keys: NDArray[np.uint64]
     parameters: Parameters
@@ -78,7 +79,7 @@ class Training:
     fresh_gain: float = 0.0
 
     def table(self, built_at: float) -> NextWatchTable:
-        """The table that a request reads."""
+        """Return the table that a request reads."""
         order = np.argsort(self.keys)
         p = self.parameters
         return NextWatchTable(
@@ -90,7 +91,7 @@ class Training:
         )
 
     def to_bytes(self) -> bytes:
-        """The state as a zip of columns, for the next night."""
+        """Return the state as a zip of columns, for the next night."""
         columns: dict[str, Array] = {"keys": self.keys}
         for name, value in self.parameters.items():
             columns |= {f"p.{name}": value, f"m.{name}": self.adam.mean[name], f"s.{name}": self.adam.square[name]}
@@ -101,7 +102,7 @@ class Training:
 
     @classmethod
     def from_bytes(cls, raw: bytes) -> Training:
-        """Read `to_bytes`. Raises `UnreadableTraining`, also for values that are not finite."""
+        """Read the form of `to_bytes`. Raises `UnreadableTraining`, also for values that are not finite."""
         try:
             with np.load(io.BytesIO(raw), allow_pickle=False) as read:
                 columns = {name: read[name] for name in read.files}
@@ -122,7 +123,8 @@ class Training:
 
 
 def histories_of(users: NDArray[np.int64], keys: NDArray[np.uint64], times: NDArray[np.float64]) -> Histories:
-    """Long views, one entry each, as signals keep them: each video of a user at its newest time, the newest 60."""
+    """Return long views in the form of stored signals: each video of a user at its newest time, the newest 60. The
+    arguments have one entry per long view."""
     order = np.lexsort((keys, -times, users))
     users, keys, times = users[order], keys[order], times[order]
     known, rows = np.unique(keys, return_inverse=True)
@@ -139,15 +141,15 @@ def histories_of(users: NDArray[np.int64], keys: NDArray[np.uint64], times: NDAr
 
 
 def seed_of(tenant_id: str, night: str) -> int:
-    """The seed of a tenant's night: a night that runs twice gives one result."""
+    """Return the random seed of a tenant's night, so that a repeated night gives the same result."""
     return int.from_bytes(hashlib.blake2b(f"{tenant_id}\n{night}".encode(), digest_size=8).digest(), "little")
 
 
 def train_night(before: Training | None, histories: Histories, seed: int, since: float = -math.inf) -> Training | None:
-    """The model after a night: `before` continued, or a new one. None when nobody has two long views.
+    """Return the model after a night: `before` continued, or a new one. None if no user has two long views.
 
-    `since`: the moment until which `before` has learned; what was watched later tells whether it still predicts.
-    Raises nothing for a model that has drifted: it starts afresh.
+    `since`: the time up to which `before` has learned. Later long views show whether it still predicts well. A model
+    that no longer does, or is not finite, is trained from scratch.
     """
     if not (np.diff(histories.starts) >= 2).any():
         return None
@@ -173,7 +175,7 @@ def _is_finite(parameters: Parameters) -> bool:
 def _with_new_videos(
     before: Training, histories: Histories, draw: np.random.Generator
 ) -> tuple[Training, NDArray[np.int64]]:
-    """A copy of the model with rows for videos it does not know yet, and the histories' rows in it."""
+    """Return a copy of the model with rows for new videos, and the histories' rows in it."""
     row_of = {key: row for row, key in enumerate(before.keys.tolist())}
     new = [key for key in histories.keys.tolist() if key not in row_of]
     row_of |= {key: len(before.keys) + place for place, key in enumerate(new)}
@@ -193,7 +195,8 @@ def _with_new_videos(
 
 
 def _passes(model: Training, histories: Histories, draw: np.random.Generator, afresh: bool) -> None:
-    """Train in place. Afresh the learning rate falls evenly from the first to the last; each night it is low."""
+    """Train in place. From scratch, the learning rate falls linearly from `RATE_FIRST` to `RATE_LAST`; nightly it is
+    low."""
     lengths = np.diff(histories.starts)
     users = np.flatnonzero(lengths >= 2)
     few = len(users) < FEW_USERS
@@ -220,7 +223,7 @@ def _passes(model: Training, histories: Histories, draw: np.random.Generator, af
 def _batches(
     users: NDArray[np.int64], lengths: NDArray[np.int64], size: int, draw: np.random.Generator
 ) -> list[NDArray[np.int64]]:
-    """Users of like length together, for less padding; the batches in a random order."""
+    """Return batches of users of similar length, for less padding, in random order."""
     order = np.argsort(draw.random(len(users)) * 8 + np.minimum(lengths[users], LENGTH) / 4, kind="stable")
     ordered = users[order]
     cut = [ordered[low : low + size] for low in range(0, len(ordered), size)]
@@ -228,7 +231,7 @@ def _batches(
 
 
 def padded(histories: Histories, users: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The newest rows of some users side by side, (users, at most `LENGTH` + 1), -1 on the left."""
+    """Return the newest rows of some users side by side, (users, at most `LENGTH` + 1), padded on the left with -1."""
     starts, ends = histories.starts[users], histories.starts[users + 1]
     width = int(min(LENGTH + 1, (ends - starts).max()))
     places = ends[:, None] - np.arange(width, 0, -1)
@@ -238,9 +241,10 @@ def padded(histories: Histories, users: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def gain_over_frequency(p: Parameters, histories: Histories, since: float) -> float | None:
-    """How much likelier users' newest long views are by the model than by how often each video was watched before.
+    """Return how much likelier the model finds users' newest long views than a prediction by each video's earlier
+    frequency.
 
-    Mean difference of logarithms over users who watched something after `since`; None when fewer than `ENOUGH` did.
+    Mean difference of logarithms over users who watched something after `since`; None if fewer than `ENOUGH` did.
     """
     newest = histories.times[histories.starts[1:] - 1] >= since
     users = np.flatnonzero(newest & (np.diff(histories.starts) >= 2))[:MOST_ASKED]

@@ -1,8 +1,7 @@
-"""One night of one tenant: takes yesterday's sample in, judges yesterday, and fits the models of tomorrow. Pure.
+"""One night of one tenant: adds yesterday's sample, judges yesterday, and fits the models for tomorrow. Pure.
 
-Yesterday is ranked with the tables and the models of the night before, so that nothing is judged by what it was made
-from. Statistics and signals of the replay come from the sample itself. Whoever runs a night again from the same state
-and sample gets the same result.
+Yesterday is ranked with the tables and models of the night before, so nothing is judged by data it was built from.
+Statistics and signals of the replay come from the sample itself. The same state and sample always give the same result.
 """
 
 from __future__ import annotations
@@ -23,19 +22,20 @@ from ranking.table_file import Tables
 from shared.domain.records import Video
 
 WINDOW_DAYS = 8
-"""Days of exposures that are kept: the longest window of demand, and the day that is judged."""
+"""Days of exposures that are kept: the longest demand window, and the judged day."""
 MOST_SHOWN = 1_200_000
-"""Exposures that are replayed at most, about 40 MB; of more, whole users are left out by their hash."""
+"""Limit of replayed exposures, about 40 MB. Beyond it, whole users are left out by their hash."""
 MOST_RANKED = 30_000_000
-"""Videos that a night ranks at most, over all requests that it judges and learns from: about two minutes. Beyond, the
-requests of a part of the users: statistics and signals are still those of all."""
+"""Limit of videos ranked in a night, over all requests that it judges and learns from: about two minutes. Beyond it,
+only the requests of some users are ranked. Statistics and signals are still those of all users."""
 MOST_CHOICES = 1_500
-"""Of a day, so that seven days and their sum stay below 200 MB."""
+"""Limit per day, so that seven days and their sum stay below 200 MB."""
 
 
 @dataclass(frozen=True, eq=False)
 class Learned:
-    """Result of a night. `night` is None while nothing can be learned. `requests`: judged or learned from."""
+    """Result of a night. `night` is None if nothing can be learned. `requests`: how many were judged or learned
+    from."""
 
     state: NightState
     night: Night | None
@@ -47,9 +47,9 @@ class Learned:
 def with_sample(
     state: NightState, new: Sequence[Shown], videos: Videos, night: str, erased: Mapping[int, float]
 ) -> NightState:
-    """The state with new exposures, without users who were erased after their last view of it.
+    """Return the state with new exposures, without what erased users did before their erasure.
 
-    Exposures of more than `WINDOW_DAYS` before the end of `night` only give long views.
+    Exposures more than `WINDOW_DAYS` before the end of `night` only add long views.
     """
     end = end_of(night)
     taken = [_after_erasure(each, erased) for each in new]
@@ -64,7 +64,7 @@ def with_sample(
 
 
 def _after_erasure(shown: Shown, erased: Mapping[int, float]) -> Shown:
-    """Without what users did before they were erased. What they did later is theirs anew."""
+    """Return the exposures without those before a user's erasure. Later ones of the same user stay."""
     if not erased:
         return shown
     users = np.array(sorted(erased), np.int64)
@@ -74,7 +74,8 @@ def _after_erasure(shown: Shown, erased: Mapping[int, float]) -> Shown:
 
 
 def learn(before: NightState | None, state: NightState, tables: Tables | None, videos: Videos) -> Learned:
-    """Judge and learn from the days of `state` that `before` had not seen. `tables`: those in force on these days."""
+    """Judge and learn from the days of `state` that `before` does not have. `tables`: those used for ranking on these
+    days."""
     end = end_of(state.night)
     since = max(end_of(before.night) if before else -np.inf, end - TRAINING_DAYS * DAY)
     learner = Learner("auto", most_choices=MOST_CHOICES)
@@ -98,18 +99,18 @@ def learn(before: NightState | None, state: NightState, tables: Tables | None, v
 
 
 def end_of(night: str) -> float:
-    """The midnight that ends a day (UTC date), in seconds since the epoch."""
+    """Return the midnight that ends a day (UTC date), in seconds since the epoch."""
     day = date.fromisoformat(night) + timedelta(days=1)
     return datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()
 
 
 def night_before(moment: float) -> str:
-    """The last day (UTC date) that is over at a moment."""
+    """Return the last day (UTC date) that ended before a moment."""
     return (datetime.fromtimestamp(moment, UTC).date() - timedelta(days=1)).isoformat()
 
 
 def videos_of(videos: Iterable[Video]) -> Videos:
-    """A tenant's videos, in an order that does not depend on how they were read."""
+    """Return a tenant's videos, in an order that does not depend on how they were read."""
     return Videos(sorted(videos, key=lambda video: video.id))
 
 
@@ -122,7 +123,8 @@ def _bounded(shown: Shown) -> Shown:
 
 
 def _users_mask(window: Shown, since: float, videos: int) -> int:
-    """Which users' requests are ranked: all, or as many halvings fewer as keep within `MOST_RANKED`."""
+    """Return a mask that selects the users whose requests are ranked: all, or halved until they stay within
+    `MOST_RANKED`."""
     recent = window.time >= since
     half_hours = (window.time[recent] // 1_800).astype(np.int64)
     sessions = len(np.unique(window.user[recent] + half_hours * 1_000_003))

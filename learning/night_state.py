@@ -2,11 +2,11 @@
 
     4 bytes   magic and version
     4 bytes   CRC-32 of all that follows
-    4 bytes   length of the names and numbers that follow, as JSON
-    …         these, then the columns as a compressed archive of NumPy
+    4 bytes   length of the JSON that follows
+    …         JSON with names and numbers, then the columns as a compressed NumPy archive
 
-It has no name of a user: 63 bits of a hash of the archive's pseudonym stand for one. Whoever is erased leaves the long
-views and the exposures on the next night; choices and evidence are sums and features of nobody.
+It contains no user names: a user is 63 bits of a hash of the archive's pseudonym. The long views and exposures of an
+erased user are removed on the next night. Choices and evidence are sums and features that identify nobody.
 """
 
 from __future__ import annotations
@@ -36,19 +36,18 @@ _MAGIC = b"LNS1"
 _HEADER = struct.Struct("<4sII")
 MODEL_NOT_KEPT = Decision(False, "of an earlier night", Interval(0.0, -np.inf, np.inf), 0)
 _HALF = ("features",)
-"""Columns that are kept in two bytes: features are small numbers, and most of the file."""
+"""Columns stored in two bytes per value: features are small numbers, and most of the file."""
 
 
 class UnreadableState(ValueError):
-    """Raised for bytes that are no state of this version: the tenant's learning begins anew."""
+    """The bytes are no state of this version; the tenant's learning starts again."""
 
 
 @dataclass(frozen=True, eq=False)
 class NightState:
-    """`night`: the UTC date of the last day that was learned from. `views`: the newest long views of each user.
-    `window`: the exposures of the last days. `merged`: files of the sample that were taken in, by their day.
-    `erased`: users who were taken out, with the time of their erasure, while notices of it are kept.
-    """
+    """`night`: UTC date of the last learned day. `views`: the newest long views of each user. `window`: exposures of
+    the last days. `merged`: sample files that were read, by their day. `erased`: erased users who were removed, with
+    the time of their erasure, while its notice exists."""
 
     night: str
     views: LongViews = field(default_factory=LongViews)
@@ -58,7 +57,7 @@ class NightState:
     erased: Mapping[int, float] = field(default_factory=dict)
 
     def to_bytes(self) -> bytes:
-        """The file: the same bytes for the same state."""
+        """Return the file. The same state gives the same bytes."""
         columns: dict[str, NDArray[Any]] = {}
         for prefix, part in (("views", self.views), ("window", self.window)):
             columns |= {f"{prefix}.{each.name}": getattr(part, each.name) for each in fields(part)}
@@ -83,7 +82,7 @@ class NightState:
 
     @classmethod
     def from_bytes(cls, raw: bytes) -> NightState:
-        """Read `to_bytes`. Raises `UnreadableState`, also for damaged bytes."""
+        """Read the file. Raises `UnreadableState`, also for damaged bytes."""
         if len(raw) < _HEADER.size:
             raise UnreadableState("The file is shorter than its header.")
         magic, crc, length = _HEADER.unpack_from(raw)
@@ -147,7 +146,7 @@ def _models_of(night: Night | None) -> dict[str, Any] | None:
 
 
 def _night_of(stored: Mapping[str, Any] | None) -> Night | None:
-    """The models of a night, to be judged by the next day; None where a feature of theirs is no longer known."""
+    """Return the models of a night, for the next day to judge; None if one has a feature that is no longer known."""
     if stored is None:
         return None
     try:
@@ -159,7 +158,8 @@ def _night_of(stored: Mapping[str, Any] | None) -> Night | None:
 
 
 def _packed(columns: Mapping[str, NDArray[Any]]) -> bytes:
-    """Columns as `np.load` reads them. Written here, because NumPy puts the time of day into its archives."""
+    """Return columns in a format that `np.load` reads. Not written with NumPy, which stores the current time in its
+    archives."""
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for name, column in columns.items():

@@ -1,9 +1,10 @@
-"""Learns a tenant's ranking for one night: reads the sample, builds the tables, judges, fits, and says what is served.
+"""Learns a tenant's ranking for one night: reads the sample, builds the tables, judges, fits, and decides what is
+served.
 
-All of it follows from what the night before left and from the day's sample. So a night that runs twice gives one
-result, and one that was killed begins again. It ends with one write of all that the tenant is served by: the model
-version, the state that names it, where the next night goes on, and the audit entry. Before that write nothing but
-unnamed files and the nightly tables, which go on from the same state, was written.
+Everything follows from the previous night's state and the day's sample. So a repeated night gives the same result, and
+a killed one starts again. It ends with one atomic write of everything that the tenant is served with: the model
+version, the state that names it, the position for the next night, and the audit entry. Before that write, only
+unreferenced files and the nightly tables were written; these depend on the same state.
 """
 
 from __future__ import annotations
@@ -58,11 +59,11 @@ log = logging.getLogger("feed.learning")
 TOMBSTONE_TTL_SECONDS = 30 * DAY_SECONDS
 FOREVER = 1e12
 LEARNED, TABLES_ONLY, AGAIN, REMOVED = "learned", "tables_only", "again", "removed_tenant"
-"""How a run ends: with a result, with the tables alone (`autoModel` is `off`), as one that was done before, or without
-anything because the tenant is being removed."""
+"""How a run ends: with a result, with tables only (`autoModel` is `off`), as a repetition of a finished night, or
+without anything because the tenant is being removed."""
 
 Audit = Callable[[str, Document | None, Json, float, str], Json]
-"""Makes the audit entry of a change: tenant, the document before, after, when, and why."""
+"""Returns the audit entry of a change: tenant, document before, document after, time, and reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +107,8 @@ class NightlyLearning:
         self._samples = SampleFiles(blobs, telemetry)
 
     async def run(self, tenant_id: str, night: str) -> str:
-        """Learn from the days until `night` (a UTC date that is over); how it ended. Raises `StoreError` or
-        `BlobsError`: then it can be run again."""
+        """Learn from the days until `night` (a finished UTC date); return how the run ended. Raises `StoreError` or
+        `BlobsError`; it can then be run again."""
         started = self._elapsed()
         outcome = await self._run(tenant_id, night)
         seconds = self._elapsed() - started
@@ -153,8 +154,8 @@ class NightlyLearning:
         return _Work(tenant_id, night, kept, read, videos, replace(state, merged=merged))
 
     async def _erased(self, tenant_id: str, before: NightState) -> dict[int, float]:
-        """Users who were erased lately, as columns know them, and when. Those whom the night before did not know of are
-        taken out of the sample's files first."""
+        """Return recently erased users by their code, with the time of erasure. Lines of those that the previous night
+        did not know are first removed from the sample's files."""
         name, found = self._identity.archive_pseudonym, await erasures(self._documents, tenant_id)
         erased = {name(key): min(at, FOREVER) for key, at in found.items()}
         new = {user: at for user, at in erased.items() if before.erased.get(user_code(user), -1.0) < at}
@@ -162,12 +163,13 @@ class NightlyLearning:
         return {user_code(user): at for user, at in erased.items()}
 
     async def _jobs_of_history(self, tenant_id: str) -> set[str]:
-        """The imports of records of former times that are done: their files lie under days of long ago."""
+        """Return the finished imports of past events. Their files are under days long ago."""
         found = await query_all(self._documents, TENANTS, tenant_id, "history-job:")
         return {each.id for each in found if each.body.get("state") == "done"}
 
     async def _tables_in_force(self, work: _Work) -> Tables | None:
-        """Tables that ranked on the days that are judged. On a first night, made of what was watched before these."""
+        """Return the tables that ranked on the judged days. On a first night, they are built from earlier long
+        views."""
         if work.kept.tables is not None:
             content = await self._blobs.read(TABLES, work.kept.tables)
             if content is not None:
@@ -179,10 +181,11 @@ class NightlyLearning:
             return None
         return await asyncio.to_thread(_tables_of, work.state, work.tenant_id)
 
-    # ---- the end
+    # ---- the result
 
     async def _commit(self, work: _Work, learned: Learned, tenant: Tenant) -> None:
-        """Write the state's file, then all documents together. What another worker has ended stays as it is."""
+        """Write the state's file, then all documents together. If another worker has finished the night, nothing
+        changes."""
         tenant_id, night = work.tenant_id, work.night
         file = await self._states.write(tenant_id, learned.state)
         pointer = await self._tables.pointer(tenant_id)
@@ -192,8 +195,8 @@ class NightlyLearning:
         try:
             await self._documents.write(TENANTS, tenant_id, operations)
         except WriteRejected:
-            # Another worker has ended the night, this very write was applied and its answer lost, or an editor wrote
-            # a document of it: then the night is not over, and is run again.
+            # Either another worker finished the night, or this write was applied and its response was lost, or an
+            # editor changed one of the documents. In the last case the night is not finished and is run again.
             if (await self._states.load(tenant_id)).night < night:
                 raise
 
@@ -225,7 +228,7 @@ class NightlyLearning:
         return operations
 
     async def _forgetting(self, tenant: Tenant, after: AutoModel) -> list[Operation]:
-        """Takes away versions of long ago that nothing names. A version that is promoted meanwhile makes this fail."""
+        """Delete old versions that nothing refers to. If one is promoted meanwhile, this fails."""
         stored = await query_all(self._documents, TENANTS, tenant.id, "model:")
         models = {str(each.body.get("version")): each for each in stored if not each.body.get("deleted")}
         named: list[str | None] = [after.popularity, after.personal, after.suggested]
@@ -237,7 +240,7 @@ class NightlyLearning:
         return [Replace(_tombstone(version), models[version].etag) for version in gone]
 
     async def _tidy(self, work: _Work) -> None:
-        """Optional clean-up: adjust the sample's share, and delete files that nothing needs."""
+        """Clean up: adjust the sample's share, and delete files that are no longer needed. Optional."""
         tenant_id, now = work.tenant_id, self._clock()
         kept = await self._states.load(tenant_id)
         await self._tables.delete_old_files(tenant_id, (kept.file, kept.tables, work.kept.file, work.kept.tables))
@@ -273,12 +276,12 @@ def _tables_of(state: NightState, tenant_id: str) -> Tables | None:
 
 
 def durations_of(videos: Videos) -> Mapping[str, float]:
-    """Seconds by id, of the videos whose length is known."""
+    """Return the duration in seconds by id, of videos whose duration is known."""
     return {video.id: video.duration_seconds for video in videos.videos if video.duration_seconds > 0}
 
 
 def report_of(learned: Learned, work: _Work) -> dict[str, Any]:
-    """For people: what the night saw, and what came of it. Lifts as [value, low, high]."""
+    """Return the report for people: the night's input and result. Lifts are [value, low, high]."""
     found: Night | None = learned.night
     return {
         "night": work.night,

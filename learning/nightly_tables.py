@@ -1,4 +1,5 @@
-"""The tables of a replay's nights: what the nightly job would have built at each midnight, from earlier long views."""
+"""The tables of a replay's nights: those that the nightly job would have built at each midnight, from earlier long
+views."""
 
 from __future__ import annotations
 
@@ -15,11 +16,11 @@ from ranking.cowatch import CoWatchTable, build
 from ranking.next_watch import NextWatchTable
 
 NextWatchOfNight = Callable[[float], NextWatchTable | None]
-"""The next-watch table as of a midnight; `NightlyTables.next_watch` by default."""
+"""Returns the next-watch table as of a midnight; `NightlyTables.next_watch` by default."""
 
 
 class NightlyTables:
-    """Tables by midnight. The next-watch model is continued from night to night, so ask for the nights in order."""
+    """Tables by midnight. The next-watch model continues from night to night, so request the nights in order."""
 
     def __init__(self, log: Log, tenant_id: str = "replay") -> None:
         self._log, self._tenant_id = log, tenant_id
@@ -28,12 +29,12 @@ class NightlyTables:
         self._trained_until = -np.inf
 
     def cowatch(self, before: float) -> CoWatchTable:
-        """Neighbors and parts of the day from all long views before a time."""
+        """Return neighbors and dayparts from all long views before a time."""
         users, keys, times, dated = self._long_views(before)
         return build(users, keys, times, built_at=before, dated=dated)
 
     def next_watch(self, before: float) -> NextWatchTable | None:
-        """The next-watch table of a midnight; None while nobody has two long views."""
+        """Return the next-watch table of a midnight; None while no user has two long views."""
         users, keys, times, _ = self._long_views(before)
         night = datetime.fromtimestamp(before, UTC).date().isoformat()
         histories = histories_of(users, keys, times)
@@ -44,7 +45,8 @@ class NightlyTables:
     def _long_views(
         self, before: float
     ) -> tuple[NDArray[np.int64], NDArray[np.uint64], NDArray[np.float64], NDArray[np.bool_]]:
-        """User, video key and time of each, and whether its time is known to the hour: a history's is a guess."""
+        """Return user, video key and time of each, and whether the time is known to the hour; those of a history are
+        estimates."""
         past, shown = self._log.history, self._log.exposures
         upto = int(np.searchsorted(shown.time, before))
         long = shown.long[:upto]

@@ -1,4 +1,4 @@
-"""Turns a night's result into a model version and decides what the tenant is served. Pure."""
+"""Turns a night's result into a model version, and decides what the tenant serves. Pure."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from shared.domain.records import AUTO_ON
 
 WHO = "nightly learning"
 KEPT_VERSIONS = 14
-"""Versions that are kept although nothing names them any more."""
+"""Newest versions that are kept even if nothing refers to them."""
 VERSION_PREFIX = LEARNED_PREFIX
 RESTS = "a model was taken back lately: its users watched less than the holdout"
 NOTHING_LEARNED = "too few long views to learn from"
 
 
 def version_of(night: str) -> str:
-    """The name of the model version of a night (UTC date): one a tenant and night."""
+    """Return the name of a night's model version (UTC date): one per tenant and night."""
     return f"{VERSION_PREFIX}{night}"
 
 
 def model_body(night: str, found: Night, report: Mapping[str, Any], now: float) -> dict[str, Any]:
-    """The stored model version: the personal weights, the fitted popularity, and the report. It never changes again."""
+    """Return the stored model version: the personal weights, the fitted popularity, and the report. It is immutable."""
     version = version_of(night)
     return {
         **found.personal.to_document(),
@@ -43,8 +43,8 @@ def decided(
 ) -> AutoModel:
     """Decide what is served after a night. `mode`: the tenant's `autoModel`; `promote`: the flag `auto-models`.
 
-    Fitted popularity is always promoted, the personal model where the gate lets it and none was taken back lately.
-    With `suggest` or without the flag nothing is promoted, what is served stays.
+    Fitted popularity is always promoted. The personal model is promoted if the gate admits it and none was taken back
+    recently. With `suggest`, or without the flag, nothing is promoted.
     """
     if found is None:
         why = last.why if last.popularity or last.personal else NOTHING_LEARNED
@@ -60,6 +60,6 @@ def decided(
 
 
 def forgotten(models: Sequence[str], named: Sequence[str | None]) -> list[str]:
-    """Versions of earlier nights that may go: all but the newest, and but those that something names."""
+    """Return learned versions that can be deleted: not among the newest, and not referred to."""
     ours = sorted(version for version in models if version.startswith(VERSION_PREFIX))
     return [version for version in ours[:-KEPT_VERSIONS] if version not in named]

@@ -1,9 +1,9 @@
-"""The queue of the nightly learning: one message a tenant, worked off side by side; a failed one is retried alone.
+"""The queue of the nightly learning: one message per tenant, processed in parallel; a failed one is retried alone.
 
-The queue is the subscription `learning` of the bus's topic. A timer sends the messages; `work`, which other timers
-call every minute, takes them one at a time. A message is locked while its night runs, so a worker that dies leaves it
-to another one. A night that fails is given back when the call ends, behind the others, and tried again by a later one.
-After `GIVE_UP_SECONDS` its message goes to the dead letters, and the tenant's next night makes up for it.
+The queue is the subscription `learning` of the bus's topic. A timer sends the messages. Other timers call `work` every
+minute, which takes them one at a time. A message is locked while its night runs, so if a worker dies, another one gets
+it. The message of a failed night is returned when the call ends, behind the others, and retried by a later call. After
+`GIVE_UP_SECONDS` it is dead-lettered; the tenant's next night covers the missed one.
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ from shared.observability.tracebacks import traceback_without_values
 log = logging.getLogger("feed.learning")
 
 NIGHT_SECONDS = 480.0
-"""What one tenant may take; a call of a function has ten minutes."""
+"""Time limit for one tenant. A function call has ten minutes."""
 START_SECONDS = 90.0
-"""So long after its beginning a call takes another tenant."""
+"""How long after its start a call begins another tenant."""
 GIVE_UP_SECONDS = 2 * 3_600.0
-"""After this a failing night is set aside."""
+"""After this a failing night is dead-lettered."""
 RECEIVE_SECONDS = 0.2
 FAILED, UNREADABLE = "failed", "unreadable"
 
 
 class LearningQueue:
-    """Sends and works off. In one process one tenant is learned at a time: its memory is that of one."""
+    """Sends and processes messages. A process learns one tenant at a time, so it needs the memory of one."""
 
     def __init__(
         self,
@@ -69,8 +69,8 @@ class LearningQueue:
         self._one_at_a_time = asyncio.Lock()
 
     async def send_all(self) -> int:
-        """Ask for the last night of every tenant; how many messages were sent. Raises `BusError`: the rest is sent by
-        the next call, and what was sent is not sent twice."""
+        """Request the last night of every tenant; return how many messages were sent. Raises `BusError`. The next call
+        sends the rest, and no message is sent twice."""
         now = self._clock()
         night, sent = night_before(now), 0
         for tenant_id in self._tenants.ids():
@@ -80,7 +80,7 @@ class LearningQueue:
         return sent
 
     async def work(self) -> int:
-        """Learn tenants while messages wait and another may begin; how many were. Raises `BusError`."""
+        """Learn tenants while messages wait and there is time to start another; return how many. Raises `BusError`."""
         if self._one_at_a_time.locked():
             return 0
         async with self._one_at_a_time:
@@ -90,7 +90,7 @@ class LearningQueue:
                 return await self._work(receiver, failed)
             finally:
                 for message in failed:
-                    with contextlib.suppress(LockLost):  # then it is free already
+                    with contextlib.suppress(LockLost):  # its lock is already gone
                         await receiver.abandon(message)
                 await receiver.close()
 
@@ -108,7 +108,7 @@ class LearningQueue:
         return done
 
     async def _learned(self, receiver: Receiver, message: ReceivedMessage) -> bool:
-        """Work on a message; False when it is to be given back."""
+        """Process a message; False when it must be returned to the bus."""
         asked = decode(message.body)
         if asked is None:
             await self._set_aside(receiver, message, UNREADABLE, "no message of the learning")
@@ -122,11 +122,11 @@ class LearningQueue:
         except (BlobsError, StoreError, TimeoutError) as expected:
             log.error("the learning of tenant %s failed: %s", tenant_id, type(expected).__name__)
             error = expected
-        except Exception as odd:  # whatever is stored of a tenant, it concerns this one alone
+        except Exception as odd:  # bad stored data must only affect this tenant
             log.error("the learning of tenant %s failed\n%s", tenant_id, traceback_without_values(odd))
             error = odd
         else:
-            with contextlib.suppress(LockLost):  # then it comes again, and is found done
+            with contextlib.suppress(LockLost):  # delivered again, and then already done
                 await receiver.complete([message])
             return True
         finally:
@@ -143,7 +143,7 @@ class LearningQueue:
             self._telemetry.count("messages_set_aside", LEARNING, reason)
 
     async def _keep_lock(self, receiver: Receiver, message: ReceivedMessage) -> None:
-        """Renew the message's lock until cancelled; losing it shows when it is settled."""
+        """Renew the message's lock until cancelled. A lost lock shows when the message is settled."""
         while True:
             await asyncio.sleep(self._renew_seconds)
             with contextlib.suppress(BusError):

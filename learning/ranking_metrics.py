@@ -1,4 +1,4 @@
-"""Offline metrics, each over plain arrays; and paired bootstrap intervals over clusters."""
+"""Offline metrics over plain arrays, and paired bootstrap intervals over clusters."""
 
 from __future__ import annotations
 
@@ -13,25 +13,26 @@ _DISCOUNT = 1.0 / np.log2(np.arange(2, PLACES + 2))
 
 
 def ndcg(hits: NDArray[np.bool_], relevant: int) -> float:
-    """NDCG@20 of binary relevance: `hits` by place, `relevant` in the whole pool (Järvelin & Kekäläinen, 2002)."""
+    """Return NDCG@20 of binary relevance: `hits` by position, `relevant` in the whole pool (Järvelin & Kekäläinen,
+    2002)."""
     hits = hits[:PLACES]
     best = float(_DISCOUNT[: min(PLACES, relevant)].sum())
     return float(_DISCOUNT[: len(hits)][hits].sum()) / best if best else 0.0
 
 
 def ndcg_of_places(places: Floats, deepest: int) -> float:
-    """NDCG of the relevant videos' places, counted from 0; those at `deepest` and below gain nothing."""
+    """Return NDCG from the relevant videos' 0-based positions; those from `deepest` on gain nothing."""
     best = float((1.0 / np.log2(np.arange(2, min(deepest, len(places)) + 2))).sum())
     return float((1.0 / np.log2(places[places < deepest] + 2.0)).sum()) / best if best else 0.0
 
 
 def hit_rate(hits: NDArray[np.bool_]) -> float:
-    """1 when anything relevant is among the first 20."""
+    """Return 1 if a relevant video is among the first 20, else 0."""
     return float(hits[:PLACES].any())
 
 
 def average_precision(hits: NDArray[np.bool_], relevant: int) -> float:
-    """AP@20; its mean over requests is MAP."""
+    """Return AP@20; its mean over requests is MAP."""
     places = np.flatnonzero(hits[:PLACES])
     if not len(places):
         return 0.0
@@ -39,7 +40,7 @@ def average_precision(hits: NDArray[np.bool_], relevant: int) -> float:
 
 
 def auc(scores: Floats, positive: NDArray[np.bool_]) -> float:
-    """The chance that a positive scores above a negative; ties count half. Needs one of each."""
+    """Return the probability that a positive scores above a negative, ties counted half. Needs one of each."""
     _, place, counts = np.unique(scores, return_inverse=True, return_counts=True)
     ranks = (np.cumsum(counts) - (counts - 1) / 2.0)[place]
     wins, losses = int(positive.sum()), int((~positive).sum())
@@ -47,7 +48,7 @@ def auc(scores: Floats, positive: NDArray[np.bool_]) -> float:
 
 
 def gini(counts: Floats) -> float:
-    """Inequality of exposure: 0 all alike, towards 1 one has everything."""
+    """Return the inequality of exposure: 0 if equal, near 1 if one video has everything."""
     ordered = np.sort(counts)
     total = float(ordered.sum())
     if not total:
@@ -68,7 +69,8 @@ class Interval:
 def lift_interval(
     ours: Floats, theirs: Floats, clusters: NDArray[np.int64], *, weights: Floats | None = None, seed: int = 0
 ) -> Interval:
-    """mean(ours) / mean(theirs) − 1, with a paired percentile bootstrap over whole clusters (users, days; 2,000 draws).
+    """Return mean(ours) / mean(theirs) − 1 with a paired percentile bootstrap over whole clusters (users, days; 2,000
+    draws).
 
     `weights`: of each entry in the means, such as a group's exposures.
     """
@@ -83,7 +85,7 @@ def lift_interval(
 def difference_interval(
     ours: Floats, theirs: Floats, clusters: NDArray[np.int64], *, weights: Floats | None = None, seed: int = 0
 ) -> Interval:
-    """mean(ours) − mean(theirs), likewise."""
+    """Return mean(ours) − mean(theirs), with the same bootstrap."""
     gap = _sums(ours - theirs, clusters, weights)
     size = _sums(np.ones(len(ours)), clusters, weights)
     counts = _draws(len(gap), seed)
@@ -98,6 +100,6 @@ def _sums(values: Floats, clusters: NDArray[np.int64], weights: Floats | None) -
 
 
 def _draws(clusters: int, seed: int, draws: int = 2_000) -> NDArray[np.float64]:
-    """How often each cluster is drawn in each resample, (draws, clusters)."""
+    """Return how often each cluster is drawn in each resample, (draws, clusters)."""
     draw = np.random.default_rng(seed)
     return draw.multinomial(clusters, np.full(clusters, 1.0 / clusters), draws).astype(np.float64)

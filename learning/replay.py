@@ -1,6 +1,6 @@
 """Replays a log in time order with the production fold, statistics and filters, and yields each request.
 
-State is strictly as of the request: signals hold only that user's earlier events; statistics are a snapshot at most
+State is strictly as of the request: signals have only that user's earlier events; statistics are at most
 `STATS_SECONDS` old; the nightly tables are rebuilt at the start of each day from the days before.
 """
 
@@ -29,7 +29,7 @@ from shared.domain.records import RATINGS
 from shared.domain.user_signals import Signals
 
 SESSION_GAP_SECONDS = 1_800.0
-"""Exposures of a user that follow each other faster are one request."""
+"""Exposures of a user with shorter gaps belong to one request."""
 STATS_SECONDS = 600.0
 POOL = 500
 DAY = 86_400.0
@@ -38,11 +38,11 @@ _NOTHING_SERVED = np.zeros(0, np.uint32)
 
 @dataclass(eq=False)
 class Visit:
-    """One request and what came of it.
+    """One request and its outcome.
 
-    `kept`: rows of the catalog that the filters keep for this user; `pool`: the `POOL` most demanded of them at the
-    moment. `shown`: rows of what the log showed; `long`: which of these were watched long; `unseen`: which the filters
-    would have let through; `propensity`: with which chance the exploration slot showed it, 0 for the others.
+    `kept`: catalog rows that the filters keep for this user; `pool`: the `POOL` rows of these with the most demand.
+    `shown`: rows that the log showed; `long`: which of these were watched long; `unseen`: which of these the filters
+    keep; `propensity`: probability with which the exploration slot showed each, 0 for the others.
     """
 
     now: float
@@ -57,12 +57,12 @@ class Visit:
 
     @property
     def history(self) -> int:
-        """How many events the user's signals hold."""
+        """Number of events in the user's signals."""
         return self.signals.events if self.signals else 0
 
 
 class Replay:
-    """A log, ready to be walked once. `columns` and `stats` are what a serving instance would hold at each visit."""
+    """A log that can be walked once. `columns` and `stats` are those of a serving instance at each visit."""
 
     def __init__(
         self,
@@ -72,8 +72,8 @@ class Replay:
         next_watch: NextWatchOfNight | None = None,
         count_history: bool = True,
     ) -> None:
-        """`tables` False: nothing is built at night; `next_watch`: who makes that table, instead of training it.
-        `count_history` False: the log's history has long views alone, so signals have it and statistics do not."""
+        """`tables` False: no nightly tables are built. `next_watch`: returns that table instead of training it.
+        `count_history` False: the log's history has only long views, so it enters signals but not statistics."""
         self.log = log
         self.columns = VideoColumns(log.videos)
         self.table = StatsTable()
@@ -87,8 +87,8 @@ class Replay:
         self._facts = {v.id: Facts(v.category, v.tags, v.creator, v.duration_seconds) for v in log.videos}
 
     def walk(self, until: float | None = None, since: float = -np.inf) -> Iterator[Visit]:
-        """Every request from `since` on, in the order of time; earlier ones only make the state, which is valid until
-        the next request is asked for."""
+        """Yield every request from `since` on, in time order. Earlier requests only update the state. The state is
+        valid until the next request."""
         shown = self.log.exposures
         self._take_history()
         rolled_up, boundary, day = 0, -np.inf, -1
@@ -156,13 +156,13 @@ class Replay:
         return fold(signals, events, self._facts, self._half_life, float(log.time[indexes[-1]]))
 
     def _most_demanded(self, now: float) -> NDArray[np.int64]:
-        """Rows by falling demand; twice the pool's length and what users may have seen."""
+        """Return rows by falling demand: four times the pool's length, since users have seen some of them."""
         demand = self.stats.static(now).decayed[:, DEMAND_24H]
         return np.lexsort((self.columns.key, -demand))[: 4 * POOL]
 
 
 def sessions(shown: Exposures) -> Iterator[Ints]:
-    """Indexes of each request's exposures, by the time of the first one."""
+    """Yield the indexes of each request's exposures, ordered by the first one's time."""
     order = np.lexsort((shown.time, shown.user))
     users, times = shown.user[order], shown.time[order]
     fresh = np.r_[True, (users[1:] != users[:-1]) | (np.diff(times) > SESSION_GAP_SECONDS)] if len(order) else order
@@ -171,7 +171,7 @@ def sessions(shown: Exposures) -> Iterator[Ints]:
 
 
 def _events(log: Exposures, i: int) -> Sequence[tuple[str, float]]:
-    """The events an app would have sent for one exposure."""
+    """Return the events that an app would have sent for one exposure."""
     watch_ms = float(log.watch_ms[i])
     events = [(IMPRESSION, 0.0)]
     if watch_ms > 0:
@@ -198,5 +198,5 @@ def features_of(replay: Replay, visit: Visit, rows: NDArray[np.int64], names: Se
 
 
 def has_next_watch(replay: Replay, visit: Visit) -> bool:
-    """Whether the next-watch table knows any of the user's long views at this visit."""
+    """Tell whether the next-watch table knows any of the user's long views at this visit."""
     return user_features_of(replay, visit).has_next_watch

@@ -1,4 +1,4 @@
-"""The newest long views of each sampled user: what the nightly tables are built from, continued every night. Pure."""
+"""The newest long views of each sampled user, updated every night. The nightly tables are built from them. Pure."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from events.archive import KEEP_DAYS
 from shared.domain.user_signals import MAX_WATCHED
 
 MAX_VIEWS = 1_500_000
-"""About 36 MB; of more, the users are halved."""
+"""About 36 MB. Beyond it, the users are halved."""
 KEEP_SECONDS = (KEEP_DAYS - 1) * 86_400.0
-"""A day less than may be kept: this is asked once a night."""
+"""One day less than the retention time, since this runs once a night."""
 
 Codes = NDArray[np.int64]
 
 
 def user_code(name: str) -> int:
-    """63 bits of a hash of a user's pseudonym: what columns know a user by."""
+    """Return 63 bits of a hash of a user's pseudonym, which identifies the user in columns."""
     return int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "little") >> 1
 
 
@@ -31,7 +31,7 @@ def _no_codes() -> Codes:
 
 @dataclass(frozen=True, eq=False)
 class LongViews:
-    """Long views as columns: user (`user_code`), 64-bit key of the video, and when, in seconds since the epoch."""
+    """Long views as columns: user (`user_code`), 64-bit key of the video, and time in seconds since the epoch."""
 
     users: Codes = field(default_factory=_no_codes)
     keys: NDArray[np.uint64] = field(default_factory=lambda: np.zeros(0, np.uint64))
@@ -41,17 +41,17 @@ class LongViews:
         return len(self.users)
 
     def only(self, kept: NDArray[np.bool_] | NDArray[np.int64]) -> LongViews:
-        """Those at some places."""
+        """Return those selected by a mask or by indexes."""
         return LongViews(self.users[kept], self.keys[kept], self.times[kept])
 
     def without(self, users: Iterable[int]) -> LongViews:
-        """Those of all users but some."""
+        """Return those of all other users."""
         gone = np.array(sorted(users), np.int64)
         return self.only(~np.isin(self.users, gone)) if len(gone) else self
 
     def with_more(self, more: LongViews, now: float) -> LongViews:
-        """Both together as signals keep them: of each user every video once, at its newest time, the newest 60 videos,
-        none older than may be kept. The same however often the same views are added.
+        """Return both together in the form of stored signals: each video of a user once, at its newest time, the newest
+        60, none beyond the retention time. Adding the same views again changes nothing.
 
         Beyond `MAX_VIEWS` whole users are left out by their hash.
         """

@@ -1,4 +1,4 @@
-"""Reads a tenant's files of the sample, day by day, and deletes what is too old."""
+"""Reads a tenant's sample files, day by day, and deletes those that are too old."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from shared.observability.metrics import Telemetry
 
 READS_AT_ONCE = 16
 LATE_DAYS = 3
-"""Files of so many days before are looked for again: messages wait on the bus for so long."""
+"""For this many earlier days new files are still searched for: messages can wait on the bus that long."""
 MOST_EVENTS = 3_000_000
-"""Events of one night at most, some 40 s; the newest days come first. Only a first night, or records of former times,
-have more."""
+"""Limit of events per night, about 40 s; the newest days come first. Only a first night, or imported history, has
+more."""
 WHOLE = "all.jsonl.gz"
-"""The name of a whole day's file."""
+"""Name of the file with a whole day."""
 HISTORY = "history-"
-"""How the name of a file of a tenant's records of former times begins."""
+"""Prefix of the names of files with imported history."""
 
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """Content of the sample's files: exposures by day, newest first; the files by day (UTC dates). Of the last
-    day: how many lines of users, and those that tell how long each watched."""
+    """Content of the sample's files: exposures by day, newest first; the files by day (UTC dates). Of the last day also
+    the number of users' lines, and the lines that tell how long each user watched."""
 
     shown: list[Shown]
     files: dict[str, tuple[str, ...]]
@@ -40,7 +40,7 @@ class Read:
 
 
 class SampleFiles:
-    """The sample of every tenant."""
+    """Reads, cleans and deletes the sample files of all tenants."""
 
     def __init__(self, blobs: Blobs, telemetry: Telemetry) -> None:
         self._blobs = blobs
@@ -54,8 +54,8 @@ class SampleFiles:
         merged: Mapping[str, Iterable[str]],
         everything: bool = False,
     ) -> Read:
-        """Files of the days until `night` that were not read before. `last`: the last night, None before the first one;
-        then, or with `everything`, of all days. Raises `BlobsError`."""
+        """Read the files of days until `night` that were not read before. `last`: the previous night, None before the
+        first one. Then, or with `everything`, files of all days are read. Raises `BlobsError`."""
         files = await self._names(tenant_id, night, None if everything else last)
         shown, taken, events = list[Shown](), dict[str, tuple[str, ...]](), 0
         last_day = ShownReader()
@@ -77,7 +77,7 @@ class SampleFiles:
         return Read(shown, taken, last_day.events, last_day.views)
 
     async def _names(self, tenant_id: str, night: str, last: str | None) -> dict[str, list[str]]:
-        """Names by day, in order."""
+        """Return the names by day."""
         prefixes = [f"{tenant_id}/"]
         if last is not None:
             day = date.fromisoformat(last) - timedelta(days=LATE_DAYS)
@@ -101,7 +101,7 @@ class SampleFiles:
             await asyncio.to_thread(self._add, [content for content in contents if content], reader)
 
     def _add(self, contents: list[bytes], reader: ShownReader) -> None:
-        """A file of another schema version, or a damaged one, is left out, counted."""
+        """Add files. One of another schema version, or a damaged one, is skipped and counted."""
         for content in contents:
             try:
                 reader.add(from_lines(content))
@@ -109,9 +109,9 @@ class SampleFiles:
                 self._telemetry.count("learning_files", "unreadable")
 
     async def erase(self, tenant_id: str, erased: Mapping[str, float]) -> int:
-        """Take out of every file what users did until they were erased; how many files were written anew.
+        """Remove from every file what users did before their erasure; return how many files were rewritten.
 
-        `erased`: by pseudonym, in seconds since the epoch. It can be done again at any time. Raises `BlobsError`.
+        `erased`: time by pseudonym, in seconds since the epoch. It can be repeated at any time. Raises `BlobsError`.
         """
         names = [blob.name async for blob in self._blobs.list(SAMPLES, f"{tenant_id}/")] if erased else []
         written, by_name = 0, {user.encode(): at for user, at in erased.items()}
@@ -126,9 +126,9 @@ class SampleFiles:
         return written
 
     async def make_whole(self, tenant_id: str, night: str) -> None:
-        """Join the files of a day that is not looked at again, so that an erasure has few to go through.
+        """Join the files of a day that no night reads again, so that an erasure has fewer files to process.
 
-        The whole is written before its parts are deleted: what is broken off is ended by a later call for that day.
+        The whole file is written before its parts are deleted. A later call for that day completes an interrupted one.
         Raises `BlobsError`.
         """
         day = _days_before(night, LATE_DAYS + 1)
@@ -138,7 +138,7 @@ class SampleFiles:
         parts = [name for name in names if name != whole and not _short(name).startswith(HISTORY)]
         if whole not in names and len(parts) > 1:
             contents = [await self._blobs.read(SAMPLES, name) for name in parts]
-            joined = b"".join(content for content in contents if content)  # gzip's members follow each other
+            joined = b"".join(content for content in contents if content)  # concatenated members are valid gzip
             await self._blobs.write(SAMPLES, whole, joined)
             names.append(whole)
         if whole in names:
@@ -146,7 +146,7 @@ class SampleFiles:
                 await self._blobs.delete(SAMPLES, name)
 
     async def delete_due(self, tenant_id: str, now: float) -> int:
-        """Delete the files whose day is too long ago, whatever their age; how many. Raises `BlobsError`."""
+        """Delete the files whose day is too long ago, whatever their age; return how many. Raises `BlobsError`."""
         due = []
         for days in range(KEEP_DAYS - LATE_DAYS - 1, KEEP_DAYS + 30):
             day = datetime.fromtimestamp(now, UTC).date() - timedelta(days=days)
@@ -158,7 +158,7 @@ class SampleFiles:
 
 
 def kept_files(files: Mapping[str, tuple[str, ...]], night: str) -> dict[str, tuple[str, ...]]:
-    """The names that later nights must know: of the days that are looked at again, and of records of former times."""
+    """Return the names that later nights must know: files of days that are read again, and imported history."""
     since = (date.fromisoformat(night) - timedelta(days=LATE_DAYS + 1)).isoformat()
     kept = {
         day: names if day >= since else tuple(name for name in names if name.startswith(HISTORY))
@@ -168,7 +168,7 @@ def kept_files(files: Mapping[str, tuple[str, ...]], night: str) -> dict[str, tu
 
 
 def _without(content: bytes, erased: Mapping[bytes, float]) -> bytes | None:
-    """See `without_erased`; None for a file that nobody can read, too."""
+    """Return `without_erased`; None also for an unreadable file."""
     try:
         return without_erased(content, erased)
     except (OSError, EOFError, zlib.error, ValueError):
@@ -180,5 +180,5 @@ def _days_before(night: str, days: int) -> str:
 
 
 def _short(name: str) -> str:
-    """A file's name within its day."""
+    """Return a file's name within its day."""
     return name.rpartition("/")[2]

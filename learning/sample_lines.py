@@ -1,8 +1,8 @@
-"""Reads the sample's lines into columns of what was shown to whom, and how long it was watched. Pure.
+"""Reads the sample's lines into columns: which videos were shown to whom, and how long they were watched. Pure.
 
-The same exposures as `learning.log.read_json_lines` makes of them: a view is one, and so is a play that is told by
-heartbeats, with its furthest; an impression of a video that its user did not view is one of no watch time; likes and
-`not_interested` mark the exposures of the same user and video.
+The exposures are the same as those of `learning.log.read_json_lines`. A view is one exposure; so is a play reported by
+heartbeats, with its furthest position. An impression of a video that its user did not view is one without watch time.
+Likes and `not_interested` mark the exposures of the same user and video.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ _TELLS_WATCHED = ("user", "type", "videoId", "watchTimeMs", "play", "origin")
 
 @dataclass(frozen=True, eq=False)
 class Shown:
-    """Exposures as columns: `user` (`user_code`), `video` (64-bit key), time in seconds since the epoch, watch time in
-    ms, `marks` (1 completed, 2 liked, 4 not interested), and with which chance the exploration slot showed it, else 0.
-    """
+    """Exposures as columns. `user` is a `user_code`, `video` a 64-bit key; times are in seconds since the epoch, watch
+    times in ms. `marks`: 1 completed, 2 liked, 4 not interested. `propensity`: the probability with which the
+    exploration slot showed the video, else 0."""
 
     user: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     video: NDArray[np.uint64] = field(default_factory=lambda: np.zeros(0, np.uint64))
@@ -43,17 +43,17 @@ class Shown:
         return len(self.user)
 
     def only(self, kept: NDArray[np.bool_]) -> Shown:
-        """Those at some places."""
+        """Return those selected by a mask."""
         return Shown(*(getattr(self, each.name)[kept] for each in fields(self)))
 
     def without(self, users: Iterable[int]) -> Shown:
-        """Those of all users but some."""
+        """Return those of all other users."""
         gone = np.array(sorted(users), np.int64)
         return self.only(~np.isin(self.user, gone)) if len(gone) else self
 
 
 def joined_shown(parts: Sequence[Shown]) -> Shown:
-    """All of them, in the order of time."""
+    """Return all of them in time order."""
     if not parts:
         return Shown()
     columns = {each.name: np.concatenate([getattr(part, each.name) for part in parts]) for each in fields(Shown)}
@@ -62,10 +62,11 @@ def joined_shown(parts: Sequence[Shown]) -> Shown:
 
 
 class ShownReader:
-    """Takes lines file by file. Only what counts is taken; lines without a user are passed over."""
+    """Reads lines, file by file. Lines that do not count, and lines without a user, are skipped."""
 
     def __init__(self, keep_views: bool = False) -> None:
-        """`keep_views`: also keep what tells how long each user watched, for `learning.take_back.holdout_day`."""
+        """`keep_views`: also keep the lines that tell how long each user watched, for
+        `learning.take_back.holdout_day`."""
         self._keep_views, self._came = keep_views, set[str]()
         self.views: list[dict[str, Any]] = []
         self._codes: dict[str, int] = {}
@@ -79,7 +80,7 @@ class ShownReader:
         """Lines of users so far."""
 
     def add(self, lines: Iterable[Mapping[str, Any]]) -> None:
-        """Take the lines of a file."""
+        """Add the lines of a file."""
         for line in lines:
             name = line["user"]
             if name is None:
@@ -128,7 +129,7 @@ class ShownReader:
         return key
 
     def shown(self) -> Shown:
-        """Everything taken, in the order of time."""
+        """Return all exposures in time order."""
         rows = [*self._views, *((*name[:2], *told) for name, told in self._plays.items())]
         viewed = {row[:2] for row in rows}
         rows += [(*pair, at, 0.0) for pair, at in self._impressions.items() if pair not in viewed]
@@ -152,7 +153,7 @@ class ShownReader:
 
 
 class Videos:
-    """A tenant's videos as the replay needs them, by 64-bit key."""
+    """A tenant's videos for the replay, by 64-bit key."""
 
     def __init__(self, videos: Sequence[Video]) -> None:
         self.videos = list(videos)
@@ -162,19 +163,19 @@ class Videos:
         self.seconds = np.array([video.duration_seconds for video in videos], np.float64)
 
     def places(self, keys: NDArray[np.uint64]) -> NDArray[np.int64]:
-        """The place of each video, -1 for one that the tenant does not have."""
+        """Return the index of each video; -1 for one that the tenant does not have."""
         if not len(self._sorted):
             return np.full(len(keys), -1, np.int64)
         at = np.minimum(np.searchsorted(self._sorted, keys), len(self._sorted) - 1)
         return np.where(self._sorted[at] == keys, self._order[at], -1)
 
     def are_long(self, shown: Shown, places: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Which exposures were watched long."""
+        """Tell which exposures were watched long."""
         return long_views(shown.watch_ms, self.seconds[places]) | (shown.marks & 1 > 0)
 
 
 def long_views_of(shown: Shown, videos: Videos) -> LongViews:
-    """The long views among exposures, of videos that the tenant has."""
+    """Return the long views among exposures, of videos that the tenant has."""
     places = videos.places(shown.video)
     shown, places = shown.only(places >= 0), places[places >= 0]
     long = videos.are_long(shown, places)
@@ -182,7 +183,7 @@ def long_views_of(shown: Shown, videos: Videos) -> LongViews:
 
 
 def log_of(shown: Shown, earlier: LongViews, videos: Videos) -> Log:
-    """A log to replay: the exposures, and as history the long views from before the first of them."""
+    """Return a log to replay: the exposures, and as history the long views before the first of them."""
     places = videos.places(shown.video)
     shown, places = shown.only(places >= 0), places[places >= 0]
     long = videos.are_long(shown, places)

@@ -1,8 +1,8 @@
-"""Choices to learn from: the features of what was watched long, and of what else could have been.
+"""Training data: the features of videos watched long, and of the alternatives.
 
-Two kinds: each request's long views against other videos of the catalog, and, a user's day at a time, against what was
-shown beside it. A long view of the exploration slot is a choice of its own, which weighs 1 / propensity: it stands for
-what would have come of showing any video (`learning/explored.py`).
+There are two kinds of choices: a request's long views against other videos of the catalog, and against the other videos
+shown to the user on the same day. A long view of the exploration slot is a separate choice with weight 1 / propensity:
+it estimates what showing any video would give (`learning/explored.py`).
 """
 
 from __future__ import annotations
@@ -17,17 +17,20 @@ from learning.explored import effective_size, explored_weights
 from learning.replay import DAY, Replay, Visit, features_of
 
 NEGATIVES = 60
-"""Videos drawn against each request's long views among the most demanded ones, and as many among all others."""
+"""Videos drawn against each request's long views from the most demanded ones, and as many from all others."""
 MOST_CHOICES = 6_000
-"""Requests of a day that are kept: some 70 MB. Of more, a random part."""
+"""Limit of requests per day: about 70 MB. Beyond it, a random part is kept."""
 
 
 @dataclass(frozen=True)
 class Samples:
-    """Choices to learn from: features (rows, names) float32; the share of the choice's long views each row has (0 for
-    the others); log(how many videos of the catalog each row stands for); how many rows each choice has, what it weighs,
-    and whether it is among shown videos, not in the catalog; `propensity`: of a long view that the exploration slot
-    drew, the chance of that, 0 for all other choices."""
+    """Choices to learn from, as columns.
+
+    Per row: `features` (rows, names) float32; `target`, its share of the choice's long views (0 for the alternatives);
+    `stands_for`, the log of how many videos of the catalog it represents. Per choice: `sizes`, its number of rows;
+    `weights`; `shown`, whether its alternatives are shown videos, not the catalog; `propensity`, the probability with
+    which the exploration slot drew its long view, else 0.
+    """
 
     features: NDArray[np.float32]
     target: NDArray[np.float64]
@@ -43,28 +46,29 @@ class Samples:
             object.__setattr__(self, "propensity", np.zeros(len(self.sizes)))
 
     def only(self, names: Sequence[str]) -> Samples:
-        """The same choices with some of the features."""
+        """Return the same choices with some of the features."""
         at = [self.names.index(name) for name in names]
         return replace(self, features=self.features[:, at], names=tuple(names))
 
     def leaving_out(self, name: str) -> Samples:
-        """The same choices without one of the features."""
+        """Return the same choices without one of the features."""
         return self.only([known for known in self.names if known != name])
 
     def weighing_shown(self, weight: float) -> Samples:
-        """The same choices: those among shown videos weigh this, what chance showed by its propensity, others 1."""
+        """Return the same choices with weights: this one for those among shown videos, by propensity for explored ones,
+        else 1."""
         weights = np.where(self.shown, weight, 1.0)
         explored = self.propensity > 0
         weights[explored] = explored_weights(self.propensity[explored])
         return replace(self, weights=weights)
 
     def explored(self) -> dict[str, float]:
-        """How many long views of the exploration slot there are, and how many equally weighted ones they are worth."""
+        """Return the number of long views of the exploration slot, and their effective number."""
         weights = explored_weights(self.propensity[self.propensity > 0])
         return {"longViews": len(weights), "effective": round(effective_size(weights), 1)}
 
     def having(self, name: str) -> Samples:
-        """Only the choices in which a feature says something."""
+        """Return only the choices in which a feature is not 0."""
         choice_of = np.repeat(np.arange(len(self.sizes)), self.sizes)
         says = np.bincount(choice_of, self.features[:, self.names.index(name)] != 0, len(self.sizes)) > 0
         rows = says[choice_of]
@@ -81,7 +85,7 @@ class Samples:
 
 
 class Collector:
-    """Gathers samples while a replay walks. `shown` False leaves the shown-only choices out."""
+    """Collects samples during a replay. `shown` False: without the choices among shown videos."""
 
     def __init__(self, names: Sequence[str], seed: int = 0, shown: bool = True, most: int = MOST_CHOICES) -> None:
         self.names = tuple(names)
@@ -92,8 +96,8 @@ class Collector:
         self._shown: dict[tuple[int, int], list[tuple[NDArray[np.float32], NDArray[np.bool_]]]] = {}
 
     def see(self, replay: Replay, visit: Visit) -> None:
-        """Take the long views of a request, with some of what else the catalog held; and what was shown, to be compared
-        with what else the user was shown that day."""
+        """Add a request: its long views against some other videos of the catalog, and its shown videos, to be compared
+        with the others shown to the user that day."""
         if self._draw.random() >= self._kept_share:
             return
         if self._with_shown and visit.unseen.any():
@@ -116,16 +120,17 @@ class Collector:
         self._catalogs.append((features_of(replay, visit, rows, self.names), target, stands_for, propensity))
 
     def _halve(self) -> None:
-        """Keep a random half, and half of what comes."""
+        """Keep a random half of the samples, and half of those to come."""
         self._kept_share /= 2
         self._catalogs = [each for each in self._catalogs if self._draw.random() < 0.5]
         self._shown = {key: parts for key, parts in self._shown.items() if self._draw.random() < 0.5}
 
     def _drawn(self, visit: Visit, wanted: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """The wanted rows, some of the most demanded others and some of the rest; what each stands for, as logarithm.
+        """Return the wanted rows, some of the most demanded others, and some of the rest; with the log of how many each
+        represents.
 
-        The most demanded are what a page is made of, so they are drawn more often; as each stands for fewer, the fit is
-        still one to the whole catalog.
+        Pages consist mostly of the most demanded videos, so these are drawn more often. Each of them represents fewer
+        videos, so the fit is still one to the whole catalog.
         """
         demanded = np.setdiff1d(visit.pool, wanted, assume_unique=True)
         others = np.setdiff1d(visit.kept, np.concatenate([wanted, demanded]), assume_unique=True)
@@ -139,14 +144,14 @@ class Collector:
         return np.concatenate(rows), np.concatenate(stands_for)
 
     def samples(self) -> Samples:
-        """Everything seen so far. Raises ValueError when that is nothing."""
+        """Return everything collected so far. Raises ValueError if there is nothing."""
         found = self.samples_or_none()
         if found is None:
             raise ValueError("No request of the training days has a long view: nothing to learn from.")
         return found
 
     def samples_or_none(self) -> Samples | None:
-        """Everything seen so far; None when that is nothing."""
+        """Return everything collected so far; None if there is nothing."""
         if not self._catalogs:
             return None
         choices = list(self._catalogs)
@@ -164,7 +169,7 @@ class Collector:
 
 
 def joined(parts: Sequence[Samples]) -> Samples:
-    """The choices of several days, of which there is at least one, together."""
+    """Return the choices of several days together; there must be at least one."""
     columns = {
         name: np.concatenate([getattr(part, name) for part in parts])
         for name in ("features", "target", "stands_for", "sizes", "weights", "shown", "propensity")

@@ -1,4 +1,4 @@
-"""Ranks the requests of a replay with any model: as the feed would serve it, or by scores alone."""
+"""Ranks the requests of a replay with any model, as the feed would serve it or by scores alone."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ Scores = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Contestant:
-    """Either a linear `model`, used as the feed uses it (the `fallback` below `COLD_START_EVENTS`), or `scores`.
+    """A ranking to compare: a linear `model`, used like the feed does (`fallback` below `COLD_START_EVENTS`), or
+    `scores`.
 
     `as_served`: through `rank` with all its rules, not by scores alone.
     """
@@ -35,13 +36,13 @@ class Contestant:
     as_served: bool = False
 
     def model_for(self, visit: Visit) -> LinearModel:
-        """The model that serves this visit."""
+        """Return the model that serves this visit."""
         assert self.model is not None
         return self.fallback if self.fallback and visit.history < COLD_START_EVENTS else self.model
 
 
 class Scorer:
-    """Scores rows at one visit for any contestant; the production features are computed once for all of them."""
+    """Scores rows at one visit for any contestant. The production features are computed once for all of them."""
 
     names = tuple(FEATURES)
 
@@ -51,8 +52,8 @@ class Scorer:
         self._has_next_watch = has_next_watch(replay, visit)
 
     def of(self, contestant: Contestant) -> Scores:
-        """Scores of the rows. For what is served, the same bits as `ranking.rank.score` gives (a test says so); what is
-        only compared is added up faster, which may differ in the last one."""
+        """Return the scores of the rows. With `as_served` they equal those of `ranking.rank.score` bit for bit (a test
+        checks that). Others are summed faster, which can change the last bit."""
         if contestant.scores is not None:
             return contestant.scores(self._replay, self._visit, self._rows)
         model = contestant.model_for(self._visit).suited(self._has_next_watch)
@@ -64,7 +65,7 @@ class Scorer:
         return total
 
     def order(self, contestant: Contestant) -> Rows:
-        """The first 20 rows: as served, or by score with ties by the video's key."""
+        """Return the first 20 rows: as served, or by score with ties by the video's key."""
         if contestant.as_served:
             return served_page(self._replay, self._visit, contestant, self._rows)
         scores = self.of(contestant)
@@ -78,16 +79,16 @@ def _weights(model: LinearModel) -> Scores:
 
 
 def served_page(replay: Replay, visit: Visit, contestant: Contestant, rows: Rows, explore: bool = False) -> Rows:
-    """The page of 20 that the feed would serve from some rows with the contestant's model.
+    """Return the page of 20 that the feed would serve from some rows with the contestant's model.
 
-    Below `COLD_START_EVENTS` the fallback is served, which knows nothing of the user.
+    Below `COLD_START_EVENTS` the fallback is served, which uses nothing about the user.
     """
     model, signals = _served_with(visit, contestant)
     return rank(replay.columns, replay.stats, signals, rows, model, options_of(visit, explore)).rows
 
 
 def served_scores(replay: Replay, visit: Visit, contestant: Contestant, rows: Rows) -> Scores:
-    """The scores by which that page is ranked, before its rules."""
+    """Return the scores by which that page is ranked, before its rules."""
     model, signals = _served_with(visit, contestant)
     return np.asarray(score(replay.columns, replay.stats, signals, rows, model, options_of(visit)))
 
@@ -99,7 +100,7 @@ def _served_with(visit: Visit, contestant: Contestant) -> tuple[LinearModel, Sig
 
 @lru_cache(maxsize=256)
 def _reads_signals(model: LinearModel) -> bool:
-    """Whether a user's signals can change a score: not those of a popularity model, which has at most hints."""
+    """Tell whether a user's signals can change a score. Those of a popularity model cannot: at most it uses hints."""
     both = (*model.user_terms, *(model.without_next_watch.user_terms if model.without_next_watch else ()))
     return any(name not in HINTS for name, _ in both)
 

@@ -1,5 +1,6 @@
-"""Where a tenant's learning is kept: an immutable file in Blob Storage, and a document beside the configuration that
-names it. What is written together with that document, such as a model version, is there for good or not at all.
+"""Stores a tenant's learning: an immutable file in Blob Storage, and a document beside the configuration that names it.
+
+Documents written together with that document, such as a model version, are stored completely or not at all.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ STATE_ID = "learning-state"
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """Stored state of a tenant's learning: the document, and the state it names; None for either that is not there.
+    """Stored state of a tenant's learning: the document, and the state it names; each is None if it does not exist.
 
-    `night`: the last night (UTC date) that came to its end. `file`, `tables`: the state, and the nightly file that was
-    in force after it, in `ranking-tables`.
+    `night`: the last finished night (UTC date). `file`: the state. `tables`: the nightly file in use after that night,
+    in `ranking-tables`.
     """
 
     document: Document | None
@@ -47,13 +48,13 @@ class Kept:
         return found if isinstance(found, str) and found else None
 
     def following(self, night: str, file: str, tables: str | None) -> Operation:
-        """The write that ends a night; refused when another worker has ended it."""
+        """Return the write that finishes a night. It is refused if another worker has finished it."""
         body = {"id": STATE_ID, "kind": STATE_ID, "night": night, "file": file, "tables": tables}
         return Create(body) if self.document is None else Replace(body, self.document.etag)
 
 
 class StateStore:
-    """Reads and writes what is kept of every tenant's learning."""
+    """Reads and writes the stored state of every tenant's learning."""
 
     def __init__(self, documents: DocumentStore, blobs: Blobs, telemetry: Telemetry) -> None:
         self._documents = documents
@@ -61,8 +62,8 @@ class StateStore:
         self._telemetry = telemetry
 
     async def load(self, tenant_id: str) -> Kept:
-        """Load the stored state; a file that cannot be read is counted, and the learning begins anew. Raises
-        `StoreError` or `BlobsError`."""
+        """Load the stored state. An unreadable file is counted, and learning starts again. Raises `StoreError` or
+        `BlobsError`."""
         document = await self._documents.read(TENANTS, tenant_id, STATE_ID, latest=True)
         kept = Kept(document, None)
         content = None if kept.file is None else await self._blobs.read(TABLES, kept.file)
@@ -75,7 +76,7 @@ class StateStore:
             return kept
 
     async def write(self, tenant_id: str, state: NightState) -> str:
-        """Write a state under a name that tells its night and its content. Raises `BlobsError`."""
+        """Write a state under a name with its night and a hash of its content. Raises `BlobsError`."""
         content = await asyncio.to_thread(state.to_bytes)
         name = f"{tenant_id}/learning-{state.night}-{hashlib.blake2b(content, digest_size=8).hexdigest()}.bin"
         await self._blobs.write(TABLES, name, content)
@@ -83,7 +84,7 @@ class StateStore:
 
 
 async def load_videos(documents: DocumentStore, tenant_id: str) -> Videos:
-    """A tenant's videos in the order of their ids; what is no video, or cannot be read, is left out. Raises
+    """Read a tenant's videos in the order of their ids. Other or unreadable documents are skipped. Raises
     `StoreUnavailable`."""
     found: list[Video] = []
     after: str | None = None
@@ -93,7 +94,7 @@ async def load_videos(documents: DocumentStore, tenant_id: str) -> Videos:
             if document.body.get("kind") == "video" and not document.body.get("deleted"):
                 try:
                     found.append(Video.from_document(document.body))
-                except Exception:  # noqa: S112 - whatever a body holds: nobody is served a damaged video either
+                except Exception:  # noqa: S112 - a damaged video is not served either
                     continue
         if page.next is None or page.next.startswith(AFTER_VIDEOS):
             return Videos(found)

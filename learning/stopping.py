@@ -1,4 +1,5 @@
-"""Long work in a thread that ends soon after its time is up: a thread cannot be cancelled, so its loops look."""
+"""Runs long work in a thread that stops soon after it is cancelled. A thread cannot be cancelled, so its loops
+check."""
 
 from __future__ import annotations
 
@@ -15,11 +16,11 @@ _asked: ContextVar[Event | None] = ContextVar("stop_asked", default=None)
 
 
 class Stopped(Exception):
-    """Nobody waits for the work any more."""
+    """No caller waits for the work any more."""
 
 
 async def in_thread(work: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
-    """Run `work` in a thread and return its result. When this is cancelled, the work ends at its next `check`."""
+    """Run `work` in a thread and return its result. When this is cancelled, the work stops at its next `check`."""
     asked = Event()
     token = _asked.set(asked)
     try:
@@ -32,7 +33,7 @@ async def in_thread(work: Callable[P, T], *arguments: P.args, **named: P.kwargs)
 
 
 def check() -> None:
-    """Raises `Stopped` once nobody waits any more. Nothing outside of `in_thread`."""
+    """Raise `Stopped` if no caller waits any more. Does nothing outside of `in_thread`."""
     asked = _asked.get()
     if asked is not None and asked.is_set():
         raise Stopped

@@ -1,8 +1,7 @@
-"""Builds a tenant's tables from its users' long views, each night or by `python -m commands.build_cowatch`.
+"""Builds a tenant's tables from its users' long views, each night or with `python -m commands.build_cowatch`.
 
-The file holds the co-watch table and the next-watch table. It is a new one each night, and the pointer is written last,
-so a reader finds the old file or the new one. Older files are deleted a day later, when no instance can still be about
-to load them.
+The file has the co-watch table and the next-watch table. Each night writes a new file, then the pointer, so a reader
+gets either the old or the new file. Old files are deleted a day later, when no instance can still be loading them.
 """
 
 from __future__ import annotations
@@ -47,8 +46,8 @@ log = logging.getLogger("feed.learning")
 
 LOOK_BACK_DAYS = 30
 MAX_TRAINED = 300_000
-"""Long views that the next-watch model learns from at most: about 6 s of CPU a pass, 16 passes when it is new. Beyond,
-a sample of users."""
+"""Limit of long views that the next-watch model is trained on: about 6 s of CPU per pass, 16 passes for a new model.
+Beyond it, a sample of users is used."""
 OLD_FILE_SECONDS = 86_400.0
 _WATCHED = (VIDEO_VIEW, PROGRESS, COMPLETE)
 
@@ -76,18 +75,17 @@ class TableBuilder:
         self._samples = SampleFiles(blobs, telemetry)
 
     async def build(self, tenant_id: str, train: bool = True) -> bool:
-        """Build from everything that is known until now: what the last night kept and the sample since, or, before the
-        first night, the archive. False when nobody watched anything. Raises `BlobsError` or `StoreError`.
-        """
+        """Build from everything known until now: the state of the last night and the sample since, or the archive
+        before the first night. False if nobody watched anything. Raises `BlobsError` or `StoreError`."""
         now = self._clock()
         views = await self.long_views(tenant_id, now)
         return await self.build_from(tenant_id, views, datetime.fromtimestamp(now, UTC).date().isoformat(), now, train)
 
     async def build_from(self, tenant_id: str, views: LongViews, night: str, until: float, train: bool = True) -> bool:
-        """Build from long views, write the files, then the pointer. False when there is none.
+        """Build from long views; write the files, then the pointer. False if there are no long views.
 
-        Running a night (UTC date) again gives the same model: it goes on from where the night before ended. `until`:
-        the end of what is learned. Raises `BlobsError` or `StoreError`.
+        A repeated night (UTC date) gives the same model, since it starts from the previous night's state. `until`: end
+        of the learned period. Raises `BlobsError` or `StoreError`.
         """
         now = self._clock()
         if not len(views):
@@ -112,7 +110,7 @@ class TableBuilder:
         if train:
             seed = seed_of(tenant_id, night)
             training = await in_thread(train_night, training, _histories(*columns), seed, since)
-        if self._tenants.drops(tenant_id, now):  # removed while they were built
+        if self._tenants.drops(tenant_id, now):  # the tenant was removed meanwhile
             return False
         if train and training is not None:
             name = _blob(tenant_id, "next-watch-training", now)
@@ -137,7 +135,7 @@ class TableBuilder:
         return (Pointer.from_document(document.body) if document else None) or Pointer("", 0.0, 0)
 
     async def _training(self, blob: str | None) -> Training | None:
-        """The state of the next-watch model in a file; None, which starts it afresh, when it cannot be read."""
+        """Read the training state from a file; None if it cannot be read, so that the model is trained from scratch."""
         content = None if blob is None else await self._blobs.read(TABLES, blob)
         if content is None:
             return None
@@ -148,7 +146,7 @@ class TableBuilder:
             return None
 
     async def long_views(self, tenant_id: str, now: float) -> LongViews:
-        """See `build`. Raises `BlobsError` or `StoreError`."""
+        """Return the long views for `build`. Raises `BlobsError` or `StoreError`."""
         kept = await self._states.load(tenant_id)
         if kept.state is None:
             return await self.archived_views(tenant_id, now)
@@ -160,7 +158,8 @@ class TableBuilder:
         return views
 
     async def archived_views(self, tenant_id: str, now: float) -> LongViews:
-        """The long views of the archive's last `LOOK_BACK_DAYS`, for a tenant's first night. Raises `BlobsError`."""
+        """Return the long views of the archive's last `LOOK_BACK_DAYS`, for a tenant's first night. Raises
+        `BlobsError`."""
         durations: dict[str, float | None] = {}
         views, found = LongViews(), _Found()
         today = datetime.fromtimestamp(now, UTC)
@@ -177,9 +176,9 @@ class TableBuilder:
     async def _add_blob(
         self, tenant_id: str, content: bytes, durations: dict[str, float | None], found: _Found
     ) -> None:
-        """Add the long views of one archived blob that statistics count too, of videos that the tenant has.
+        """Add the long views of one archived blob that count in statistics, of videos that the tenant has.
 
-        A blob of another schema version is left out, counted.
+        A blob of another schema version is skipped and counted.
         """
         try:
             lines = await asyncio.to_thread(lambda: list(from_lines(content)))
@@ -198,12 +197,12 @@ class TableBuilder:
                 continue
             before = counted_before_ms(line)
             if before is not None and is_long_view(before, duration):
-                continue  # the play was long before this event of it
+                continue  # an earlier event of the play made it long
             if line["type"] == COMPLETE or is_long_view(line["watchTimeMs"] or 0.0, duration):
                 found.add(line["user"], video_id, line["timestamp"] / 1000)
 
     async def delete_old_files(self, tenant_id: str, also_kept: Sequence[str | None]) -> None:
-        """Delete files that nothing names any more, a day later. Raises `BlobsError` or `StoreError`."""
+        """Delete files that nothing refers to and that are a day old. Raises `BlobsError` or `StoreError`."""
         now, pointer = self._clock(), await self.pointer(tenant_id)
         kept = (pointer.blob, pointer.training, pointer.training_before, *also_kept)
         old = [
@@ -217,7 +216,7 @@ class TableBuilder:
 
 @dataclass(slots=True)
 class _Found:
-    """Long views as they are found."""
+    """Long views found so far."""
 
     users: list[int] = field(default_factory=list)
     keys: list[int] = field(default_factory=list)
@@ -237,8 +236,7 @@ def _blob(tenant_id: str, what: str, now: float) -> str:
 
 
 def _histories(users: NDArray[np.int64], keys: NDArray[np.uint64], times: NDArray[np.float64]) -> Histories:
-    """Histories that the next-watch model learns from: all long views, or those of a sample of users where there are
-    too many."""
+    """Return the histories that the next-watch model is trained on: all long views, or those of a sample of users."""
     mask = 0
     kept = np.ones(len(users), np.bool_)
     while kept.sum() > MAX_TRAINED:

@@ -1,8 +1,8 @@
 """Compares the watch time of the holdout and the other users by day, and takes a losing model back. Pure.
 
-A night makes a day's figures of the sample's lines, which hold every user of the holdout and a share of the others,
-whole users by a hash: `holdout_day`. The tenant's state keeps them: `with_holdout_day`. `judge` asks the verdict of the
-days on which a personal model was served, and `take_back` acts on it.
+`holdout_day` computes a day's figures from the sample's lines, which have every user of the holdout and a hashed share
+of the others. `with_holdout_day` adds them to the tenant's state. `judge` gives the verdict for the days on which a
+personal model was served, and `take_back` applies it.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from shared.domain.holdout_users import in_holdout
 def holdout_day(
     lines: Iterable[Mapping[str, Any]], tenant_id: str, durations: Mapping[str, float] | None = None
 ) -> HoldoutDay:
-    """Watch time per user on the day of the lines, from the lines of the archive or of the sample.
+    """Return the watch time per user of a day, from lines of the archive or of the sample.
 
-    A user who came has an event that counts; watch time counts as it does in statistics. `durations` of videos in
-    seconds, where known. One number for each user of the lines is in memory: pass a sample where there are many.
+    A user with an event that counts was active. Watch time counts as in statistics. `durations` of videos in seconds,
+    if known. One number per user is in memory, so pass a sample if there are many.
     """
     durations = durations or {}
     watched: defaultdict[str, float] = defaultdict(float)
@@ -52,10 +52,10 @@ def _watched(seconds: Sequence[float]) -> WatchedDay:
 
 
 def with_holdout_day(auto: AutoModel, day: str, personal: str | None, figures: HoldoutDay) -> AutoModel:
-    """The state with a day's figures; those of the same day are replaced, so that a night may run again.
+    """Return the state with a day's figures. Those of the same day are replaced, so a night can be repeated.
 
-    `day` is a UTC date; `personal` the version that the others were served on it, None where the holdout was served
-    the same as they.
+    `day` is a UTC date; `personal` is the version that the other users were served, None if they were served the same
+    as the holdout.
     """
     entry = {"day": day, "personal": personal, "model": _entry(figures.model), "holdout": _entry(figures.holdout)}
     kept = [each for each in auto.holdout_days if each.get("day") != day]
@@ -68,10 +68,9 @@ def _entry(watched: WatchedDay) -> list[float]:
 
 
 def judged_days(auto: AutoModel) -> list[HoldoutDay]:
-    """The newest days on which a personal model was served without a break, and none was taken back since.
+    """Return the newest days without a gap on which a personal model was served, since the last take-back.
 
-    Each night brings another version of the same model, so the days are of several. An entry that cannot be read
-    breaks them off.
+    Each night gives a new version of the model, so the days are of several versions. An unreadable entry ends the days.
     """
     days: list[HoldoutDay] = []
     for entry in reversed(auto.holdout_days):
@@ -84,7 +83,7 @@ def judged_days(auto: AutoModel) -> list[HoldoutDay]:
 
 
 def watched_of(entry: object) -> WatchedDay | None:
-    """A group's day as it is stored; None for what cannot be read."""
+    """Return a group's stored day; None if it cannot be read."""
     if not isinstance(entry, list) or len(entry) != 3 or not all(is_number(each) and each >= 0 for each in entry):
         return None
     return WatchedDay(int(entry[0]), float(entry[1]), float(entry[2]))
@@ -96,8 +95,8 @@ def judge(auto: AutoModel) -> Verdict:
 
 
 def take_back(auto: AutoModel, verdict: Verdict) -> AutoModel:
-    """The state without its personal model when the verdict says so, or when one was taken back a few nights ago;
-    the same state otherwise. Fitted popularity is then served to everybody."""
+    """Return the state without its personal model if the verdict says so, or if one was taken back a few nights ago;
+    else the same state. Fitted popularity is then served to all users."""
     if auto.personal is None:
         return auto
     if verdict.take_back:

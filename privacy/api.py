@@ -37,7 +37,7 @@ from stories.activity import KEEP_SECONDS as SUMS_SECONDS
 from stories.personal_data import PersonalData
 
 BACKUP_DAYS = 7
-"""How long the database's continuous backup can bring a document back."""
+"""How long the database's continuous backup can restore a document."""
 ARCHIVE_NOTE = (
     "Events live up to 90 days in an archive, under a pseudonym. It has no index of users, "
     "so this answer leaves it out."
@@ -55,9 +55,9 @@ _RECEIPT_EXAMPLE = {
 
 
 class PrivacyApi:
-    """Answers what is stored about one user, and deletes it.
+    """Shows what is stored about one user, and deletes it.
 
-    `user_hash_in_url`: whether `userHash=` may name the user; on a server a URL ends up in logs.
+    `user_hash_in_url`: whether `userHash=` can name the user. On a server, a URL ends up in logs.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class PrivacyApi:
         problems=(*USER, "no_signals"),
     )
     async def export_user(self, call: Call) -> func.HttpResponse:
-        """Everything stored about the user in `X-User`; 404 when there is nothing."""
+        """Return everything stored about the user in `X-User`; 404 if there is nothing."""
         tenant, user_key, now = call.tenant, call.user_key, call.now
         with self._limits.admit(Kind.PRIVACY, tenant, user_key):
             documents = await query_all(self._documents, USER_ACTIVITY, user_key)
@@ -141,7 +141,7 @@ class PrivacyApi:
         problems=(*USER, "clock_wrong"),
     )
     async def erase_user(self, call: Call) -> func.HttpResponse:
-        """Erase the user in `X-User`, and answer with a receipt. Asking twice is harmless."""
+        """Erase the user in `X-User`, and return a receipt. A repeated call is harmless."""
         tenant_id = call.tenant.id
         if not self._clock_trusted():
             raise clock_wrong()
@@ -149,7 +149,7 @@ class PrivacyApi:
             if self._uploads is not None:
                 await self._uploads.forget(
                     tenant_id, self._identity.people_partition(tenant_id, call.user_key)
-                )  # first: the documents name the files
+                )  # first, since the documents name the files
             erased = await erase(self._documents, self._bus, self._clock, tenant_id, call.user_key)
             social = await self._people.erase(tenant_id, call.user_key, call.now)
         self._telemetry.count("erasures", tenant_id)
@@ -168,7 +168,7 @@ class PrivacyApi:
         problems=("missing_user", "invalid_user", "user_in_url", "no_signals"),
     )
     async def get_user_signals(self, call: Call) -> func.HttpResponse:
-        """A user's signals in words; 404 when there are none. Names come from the tenant's catalog."""
+        """Return a user's signals in readable form; 404 if there are none. Names come from the tenant's catalog."""
         user_key = self._identity.user_key(call.tenant.id, self._asked_user(call))
         document = await self._documents.read(USER_ACTIVITY, user_key, SIGNALS_ID, latest=True)
         signals = _read(document.body) if document else None
@@ -178,7 +178,7 @@ class PrivacyApi:
         return json_response(UserSignals.unchecked(**describe(signals, catalog.columns.categories, call.now)))
 
     def _asked_user(self, call: Call) -> str:
-        """The hash in `X-User`, or in `userHash=` where that is allowed."""
+        """Return the hash in `X-User`, or in `userHash=` if that is allowed."""
         in_query: str | None = call.request.params.get("userHash")
         if in_query is None:
             return user_hash(call.headers)
@@ -190,7 +190,7 @@ class PrivacyApi:
 
 
 def _read(body: Json) -> Signals | None:
-    """The stored signals. Raises `StoreUnavailable` for a version that only a later release knows."""
+    """Return the stored signals. Raises `StoreUnavailable` for a version that only a later release knows."""
     try:
         return from_document(body)
     except NewerSignals as error:
@@ -198,7 +198,7 @@ def _read(body: Json) -> Signals | None:
 
 
 def _imported(documents: Sequence[Document]) -> list[ImportedHistory]:
-    """The jobs that brought past events of the user, the latest first."""
+    """Return the jobs that imported past events of the user, latest first."""
     rows: Counter[tuple[float, str]] = Counter()
     for each in documents:
         if each.id.startswith(HISTORY_PREFIX):

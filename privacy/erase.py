@@ -1,4 +1,5 @@
-"""Erases a user: deletes what is stored about them, and drops what is still on its way."""
+"""Erases a user: deletes what is stored about them, and makes consumers drop their messages that are still on the
+bus."""
 
 from __future__ import annotations
 
@@ -27,12 +28,12 @@ from shared.domain.user_lists import CAPS, document_id
 from shared.domain.user_signals import SIGNALS_ID
 
 ATTEMPTS = 50
-"""How often an erasure tries again when batches of the same user are folded under it."""
+"""How often an erasure retries when batches of the same user are folded meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
 class Erased:
-    """What an erasure deleted. Everything accepted until `at` (seconds since the epoch) is or will be dropped."""
+    """Result of an erasure. Everything accepted until `at` (seconds since the epoch) is or will be dropped."""
 
     at: float
     signals: int
@@ -44,11 +45,11 @@ class Erased:
 async def erase(
     documents: DocumentStore, bus: Bus, clock: Callable[[], float], tenant_id: str, user_key: str
 ) -> Erased:
-    """Forget a user: the signals become a tombstone that drops whatever was accepted before it, in both
-    subscriptions; lists, markers and dead letters go. What is accepted later counts again.
+    """Erase a user. A tombstone replaces the signals; because of it both subscriptions drop what was accepted before.
+    Lists, markers and dead letters are deleted. Events accepted later count again.
 
-    In an order that leaves nothing behind when it breaks off: the tombstone first, so that no fold writes again.
-    Raises `StoreUnavailable` or `BusUnavailable`; ask again then.
+    The tombstone is written first, so that no fold writes again and an interrupted erasure leaves nothing behind.
+    Raises `StoreUnavailable` or `BusUnavailable`; the call can be repeated then.
     """
     at, had_signals, lists = await _write_tombstone(documents, clock, tenant_id, user_key)
     await note_erasure(documents, tenant_id, user_key, at)
@@ -64,11 +65,11 @@ class _Crossed(Exception):
 async def _write_tombstone(
     documents: DocumentStore, clock: Callable[[], float], tenant_id: str, user_key: str
 ) -> tuple[float, bool, int]:
-    """Put the tombstone in place of the signals, and delete the lists in the same batch: nobody reads one in between.
-    From when it holds, whether there were signals, and how many lists.
+    """Replace the signals by a tombstone and delete the lists in the same batch, so that no reader sees a half state.
+    Return the time of the erasure, whether there were signals, and how many lists.
 
-    The time is taken after the signals were read and holds only if nobody wrote them since: all that goes was
-    accepted before it, and no event accepted after it goes with the rest.
+    The time is taken after the signals were read, and the write is refused if they changed since. So everything deleted
+    was accepted before that time, and no later event is lost.
     """
 
     async def once() -> tuple[float, bool, int]:
@@ -95,12 +96,12 @@ async def _write_tombstone(
 
 
 def _is_later(accepted_at: Any, erased_at: float) -> bool:
-    """Whether a marker is of a batch accepted after the erasure. What does not say when it was goes with the rest."""
+    """Tell whether a marker is of a batch accepted after the erasure. A marker without a time is deleted too."""
     return is_number(accepted_at) and accepted_at > erased_at
 
 
 async def _delete_markers(documents: DocumentStore, user_key: str, erased_at: float) -> int:
-    """Delete the markers of batches accepted until `erased_at`; later ones are still needed."""
+    """Delete the markers of batches accepted until `erased_at`. Later ones are still needed."""
     deleted = 0
     while True:
         found = await query_all(documents, USER_ACTIVITY, user_key)
@@ -115,6 +116,6 @@ async def _delete_markers(documents: DocumentStore, user_key: str, erased_at: fl
             await documents.write(USER_ACTIVITY, user_key, [Delete(id) for id in ids])
             deleted += len(ids)
         except WriteRejected as refused:
-            # One of them expired between the query and the delete: look again.
+            # One of them expired between the query and the delete: query again.
             if set(refused.failures.values()) != {Failure.NOT_FOUND}:
                 raise

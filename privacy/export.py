@@ -1,4 +1,4 @@
-"""Describes everything that is stored about a user, with names where the catalog still knows them. Pure."""
+"""Describes everything stored about a user, with names that the catalog still knows. Pure."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ COUNTED = {
     "interest": INTEREST,
     "watchTimeMs": WATCH_MS,
 }
-"""What is counted of a category, and at which place; tags and creators have the first `TAG_FIELDS` of it."""
+"""Figures of a category and their columns. Tags and creators have the first `TAG_FIELDS` of them."""
 
 
 def describe_all(signals: Signals, columns: VideoColumns, now: float) -> dict[str, Any]:
-    """Signals with every entry named where the catalog still knows the name; else by its fingerprint."""
+    """Return the signals with the name of every entry, or its fingerprint if the catalog no longer knows the name."""
     newest = np.argsort(-signals.seen.times, kind="stable")
     return {
         "events": signals.events,
@@ -85,8 +85,8 @@ def describe_all(signals: Signals, columns: VideoColumns, now: float) -> dict[st
 
 
 def describe_lists(documents: Iterable[Document]) -> dict[str, list[dict[str, Any]]]:
-    """The user's lists with all that is stored of them, also what was taken off. Raises `StoreUnavailable` for a
-    version that only a later release knows."""
+    """Return the user's lists with all stored entries, including removed ones. Raises `StoreUnavailable` for a version
+    that only a later release knows."""
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in CAPS}
     for document in documents:
         if not document.id.startswith(LIST_PREFIX):
@@ -96,7 +96,7 @@ def describe_lists(documents: Iterable[Document]) -> dict[str, list[dict[str, An
         except NewerList as error:
             raise StoreUnavailable("a list of a newer version") from error
         except UnreadableList:
-            continue  # nobody can tell what it said
+            continue  # its content cannot be recovered
         found[stored.name] = [
             {
                 "id": name,
@@ -110,7 +110,7 @@ def describe_lists(documents: Iterable[Document]) -> dict[str, list[dict[str, An
 
 
 def _subject(key: int, columns: VideoColumns) -> dict[str, str | None]:
-    """What a fingerprint of what is followed stands for."""
+    """Return the followed subject of a fingerprint."""
     of_kind = {CREATOR: columns.creators, CATEGORY: columns.categories, SERIES: columns.series_names}
     for kind, names in of_kind.items():
         shown = names.shown(int(names_of_kind(np.array([key], np.uint32), kind)[0]))

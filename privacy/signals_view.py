@@ -1,4 +1,4 @@
-"""Describes a user's signals in words, for operators. Pure."""
+"""Describes a user's signals in readable form, for operators. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from shared.domain.user_signals import DAILY_DAYS, SKIPS, VIEWS, WATCH_MS, Signa
 
 
 def describe(signals: Signals, categories: Vocabulary, now: float) -> dict[str, Any]:
-    """Signals as a readable object. Category figures are decayed to `now`; the seven-day totals are plain counts."""
+    """Return the signals as a readable object. Category figures are decayed to `now`; seven-day totals are plain
+    counts."""
     faded = signals.decay_to(now)
     table = (signals.categories.values.astype(np.float64) * faded).tolist()
     stats = {

@@ -1,12 +1,13 @@
 """Removes tenants: every document, blob and dead letter, step by step, as a job that survives a crash.
 
-The job is the document that the request left in the tenant's partition (`shared/domain/removal_receipt.py`); it stays
-as the receipt. As soon as an instance has read it, the tenant has no keys there, and messages about it are dropped.
-Each step deletes what it finds and can be repeated. Passes follow until one finds nothing. What is counted is written
-after it was deleted, so a crash can leave a page of it uncounted, but never undeleted.
+The job is the document that the request created in the tenant's partition (`shared/domain/removal_receipt.py`). It
+stays as the receipt. When an instance has read it, the tenant's keys are invalid there, and messages about the tenant
+are dropped. Each step deletes what it finds and can be repeated. Passes are repeated until one finds nothing. Counts
+are written with or after the deletes, so a crash can leave one page uncounted, but never undeleted.
 
-The documents of users lie in partitions of their own, which nothing lists by tenant. Signals, tombstones and receipt
-markers name their tenant, so the change feed of the container finds them without an index that each fold would pay for.
+Each user's documents are in a partition of their own, and nothing lists these partitions by tenant. Signals, tombstones
+and receipt markers name their tenant, so the container's change feed finds them. An index would cost something with
+every fold.
 """
 
 from __future__ import annotations
@@ -51,17 +52,17 @@ DELETED_AT_ONCE = 90
 BLOBS_AT_ONCE = 32
 CHANGES_A_PAGE = 500
 LEASE_SECONDS = 60.0
-"""A worker that has not written for so long is dead; another can go on."""
+"""A worker that has not written for this long counts as dead, and another can continue."""
 RUN_SECONDS = 60.0
 _DEAD_LETTERS = "deadLetters"
 
 
 class _TakenOver(Exception):
-    """Another worker goes on with this removal."""
+    """Another worker has taken over this removal."""
 
 
 class _Job:
-    """A removal with what it has done so far. `save` renews the worker's lease."""
+    """A removal and its progress. `save` renews the worker's lease."""
 
     def __init__(self, documents: DocumentStore, stored: Document, worker: str, clock: Callable[[], float]) -> None:
         self.tenant_id = stored.partition
@@ -69,7 +70,7 @@ class _Job:
         self._documents, self._etag, self._clock = documents, stored.etag, clock
 
     async def save(self, *deleted: Delete) -> None:
-        """Write the job, with deletes of its own partition in the same batch. Raises `_TakenOver`."""
+        """Write the job, with deletes in its own partition in the same batch. Raises `_TakenOver`."""
         self.body["leasedUntil"] = self._clock() + LEASE_SECONDS
         try:
             written = await self._documents.write(TENANTS, self.tenant_id, [Replace(self.body, self._etag), *deleted])
@@ -86,11 +87,11 @@ class _Job:
 
 
 _Step = Callable[[_Job, float], Awaitable[bool]]
-"""Goes on with a job until a time by `elapsed_seconds`; whether it has come to its end."""
+"""Continues a job until a time by `elapsed_seconds`; returns whether the step is complete."""
 
 
 class TenantRemovals:
-    """Works off the removals that were asked for, one at a time in a process."""
+    """Processes the requested removals, one at a time in a process."""
 
     def __init__(
         self,
@@ -122,7 +123,7 @@ class TenantRemovals:
         )
 
     async def run(self) -> int:
-        """Go on with the removals that no other worker has, for a minute; how many were finished."""
+        """Continue removals that no other worker has, for a minute; return how many were finished."""
         if self._running.locked():
             return 0
         finished = 0
@@ -133,12 +134,12 @@ class TenantRemovals:
                     finished += await self._work(tenant_id, until)
                 except _TakenOver:
                     continue
-                except (StoreError, BlobsError, BusError):  # the next run goes on where this one was
+                except (StoreError, BlobsError, BusError):  # the next run continues
                     self._telemetry.count("store_failures", "removal")
         return finished
 
     async def _work(self, tenant_id: str, until: float) -> bool:
-        """Go on with a removal until `until`; whether it is finished now."""
+        """Continue a removal until `until`; return whether it is finished."""
         stored = await self._documents.read(TENANTS, tenant_id, REMOVAL_ID, latest=True)
         now = self._clock()
         if stored is None or stored.body.get("state") == DONE:
@@ -172,7 +173,7 @@ class TenantRemovals:
 
     def _remove_partition(self, container: Container) -> _Step:
         async def remove(job: _Job, until: float) -> bool:
-            """Every document of a tenant's partition but the removal itself."""
+            """Delete every document of a tenant's partition except the removal itself."""
             while ids := await self._ids(container, job.tenant_id):
                 if elapsed_seconds() >= until:
                     return False
@@ -188,7 +189,7 @@ class TenantRemovals:
         return remove
 
     async def _remove_users(self, job: _Job, until: float) -> bool:
-        """The partitions of the tenant's users, as the change feed tells of them."""
+        """Delete the partitions of the tenant's users, which the change feed lists."""
         await self._empty(job, USER_ACTIVITY, partition_of_erasures(job.tenant_id))
         while True:
             if elapsed_seconds() >= until:
@@ -206,7 +207,7 @@ class TenantRemovals:
         token = f"after.{container.name}"
 
         async def remove(job: _Job, until: float) -> bool:
-            """The partition of the tenant's id, and those that begin with it, as the change feed tells of them."""
+            """Delete the partitions whose key begins with the tenant's id, which the change feed lists."""
             while True:
                 if elapsed_seconds() >= until:
                     return False
@@ -229,7 +230,7 @@ class TenantRemovals:
 
     def _remove_blobs(self, container: str) -> _Step:
         async def remove(job: _Job, until: float) -> bool:
-            """Every blob under the tenant's name."""
+            """Delete every blob under the tenant's name."""
             while names := await self._names(container, job.tenant_id):
                 if elapsed_seconds() >= until:
                     return False
@@ -241,12 +242,12 @@ class TenantRemovals:
         return remove
 
     async def _remove_dead_letters(self, job: _Job, until: float) -> bool:
-        """The dead letters with the tenant's batches."""
+        """Drop the dead letters with the tenant's batches."""
         job.count(_DEAD_LETTERS, await purge_dead_letters_of_tenant(self._bus, job.tenant_id))
         return True
 
     async def _names(self, container: str, tenant_id: str) -> list[str]:
-        """The first blobs of a tenant, no more than are deleted at once."""
+        """Return the tenant's first blobs, at most as many as are deleted at once."""
         names: list[str] = []
         async for blob in self._blobs.list(container, f"{tenant_id}/"):
             names.append(blob.name)
@@ -257,7 +258,7 @@ class TenantRemovals:
     # ---- deletes
 
     async def _ids(self, container: Container, partition: str) -> list[str]:
-        """The first documents of a partition that are to go, damaged ones too."""
+        """Return the first documents of a partition to delete, including damaged ones."""
         after: str | None = None
         while True:
             page = await self._documents.query(container, partition, after=after, limit=DELETED_AT_ONCE)
@@ -273,7 +274,7 @@ class TenantRemovals:
         except WriteRejected as refused:
             if set(refused.failures.values()) != {Failure.NOT_FOUND}:
                 raise
-            # One of them expired since it was listed: one at a time, those that are left go.
+            # One of them expired since it was listed: delete the others one at a time.
             for id in ids:
                 try:
                     await self._documents.write(container, partition, [Delete(id)])

@@ -29,7 +29,7 @@ from ranking.table_file import Tables
 KEEP_SECONDS = 60
 """How long static features are cached. `now` is rounded down to it, so equal inputs give equal scores."""
 _MODELS_KEPT = 64
-"""Named feeds have weights of their own; a score takes 80 kB for 10,000 videos."""
+"""Named feeds have their own weights. A cached score takes 80 kB for 10,000 videos."""
 _BASE_PRIOR = 50.0
 """Long views that the even share of a catalog counts for in a category's base rate."""
 
@@ -75,7 +75,7 @@ class CatalogStats:
     def gathered(self) -> NDArray[np.float64]:
         """Return the decayed counters per catalog row, (n, 9), as of the table's reference; zeros where unknown.
 
-        None is below zero: what was taken back leaves no debt.
+        Values below zero become zero, as when more likes were taken back than counted.
         """
         version = (self.columns.version, self.table.version, self._replaced)
         if self._gathered is None or self._gathered[0] != version:

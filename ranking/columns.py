@@ -26,7 +26,7 @@ from shared.domain.records import Video, rating_rank
 MAX_TAGS = 8
 """Tags per row of the column; the ranking ignores a video's further tags, rules do not (`VideoColumns.tagged`)."""
 MAX_ASKED = 256
-"""Names whose sets are remembered, for each kind of name."""
+"""Limit of cached names, for each kind of name."""
 NO_CODE = -1
 NEVER = float("inf")
 _FIRST_CAPACITY = 64
@@ -84,7 +84,7 @@ class Vocabulary:
 class NameSets(Generic[N]):
     """Maps sets of names, such as a video's countries, to small integer codes. Codes are never removed.
 
-    `meets(name, asked)` says whether a name of a set is meant by the one that is asked for; it is equality by itself.
+    `meets(name, asked)` tells whether a name in a set matches the requested one; by default, equality.
     """
 
     def __init__(self, meets: Callable[[N, N], bool] = lambda name, asked: name == asked) -> None:
@@ -106,7 +106,7 @@ class NameSets(Generic[N]):
         return self._codes.setdefault(wanted, len(self._codes))
 
     def having(self, asked: N) -> NDArray[np.bool_]:
-        """Return per code whether the set has a name that is meant; the last element is False, for `NO_CODE`."""
+        """Return per code whether the set has a matching name; the last element is False, for `NO_CODE`."""
         cached = self._having.get(asked)
         if cached is None or len(cached) != len(self) + 1:
             meant = {name for name in self.names if self._meets(name, asked)}
@@ -138,7 +138,7 @@ def title_key(title: str) -> int:
 
 _BETWEEN_WORDS = {code: " " for code in range(128) if not chr(code).isalnum()}
 _language_key = lru_cache(1_024)(language_key)
-"""For the few languages of stored videos."""
+"""Cached, since stored videos have few languages."""
 
 _ROW = [
     ("fingerprint", np.uint32),
@@ -172,13 +172,17 @@ _CODES = ("category", "creator", "language", "country_set", "age_band_set", "pla
 class VideoColumns:
     """Mutable table of videos. Every column has `len(columns)` rows; a removed row stays, inactive, until reused.
 
-    Columns: `fingerprint` u32, `key` u64, `category`, `creator`, `language`, `country_set`, `age_band_set`,
-    `platform_set` (codes, -1 none), `tags` (n, 8) codes padded with -1 (no row uses more than `tag_width` of them),
-    `tag_share` (1 / their number), `tag_bits` (a bit per tag, by its code modulo 64), `duration` seconds,
-    `published_at` and `expires_at` seconds since the epoch (infinity: never), `maturity` rank (`UNRATED` = 127),
-    `boost` in [-10, 10], `popularity`: the percentile of demand set by a content team (-1 none), `title`
-    (near-duplicates share it, 0 none), `active`, `series` (code, -1 none) with `season` and `episode`, which sort its
-    videos (`UNNUMBERED`: no number). `version` counts the changes; caches compare it.
+    - `fingerprint` u32 and `key` u64 of the video's id.
+    - `category`, `creator`, `language`, `country_set`, `age_band_set`, `platform_set`, `series`: codes, -1 for none.
+    - `tags` (n, 8): codes padded with -1. No row uses more than `tag_width` of them.
+    - `tag_share`: 1 / number of tags. `tag_bits`: a bit per tag, by its code modulo 64.
+    - `season`, `episode`: sort the videos of a series (`UNNUMBERED`: no number).
+    - `duration` in seconds. `published_at`, `expires_at` in seconds since the epoch (infinity: never).
+    - `maturity`: rank (`UNRATED` = 127). `boost` in [-10, 10].
+    - `popularity`: percentile of demand set by a content team, -1 for none.
+    - `title`: equal for near-duplicates, 0 for none. `active`: whether the video can be shown.
+
+    `version` counts the changes; caches compare it.
     """
 
     fingerprint: NDArray[np.uint32]
@@ -241,11 +245,12 @@ class VideoColumns:
         return np.fromiter(self._rows.values(), np.int64, len(self._rows))
 
     def upsert(self, video: Video) -> int:
-        """Add a video or overwrite its row; returns the row."""
+        """Add a video or overwrite its row; return the row."""
         return self.upsert_all([video])[0]
 
     def upsert_all(self, videos: Sequence[Video]) -> list[int]:
-        """The same for several, at a fraction of the cost; returns their rows. Of two with one id the later holds."""
+        """Add or overwrite several videos at a fraction of the cost; return their rows. Of two with the same id the
+        later wins."""
         if not videos:
             return []
         tags = [self._tag_codes(video) for video in videos]
@@ -268,11 +273,11 @@ class VideoColumns:
         return rows
 
     def _tag_codes(self, video: Video) -> tuple[int, ...]:
-        """The codes of a video's tags, each once."""
+        """Return the codes of a video's tags, each once."""
         return tuple(dict.fromkeys([self.tag_names.add(tag) for tag in video.tags if tag]))
 
     def _cells(self, video: Video, tags: tuple[int, ...]) -> tuple[Any, ...]:
-        """A video's values in the order of `_ROW`; `tags` are its codes."""
+        """Return a video's values in the order of `_ROW`; `tags` are the codes of its tags."""
         shown = tags[:MAX_TAGS]
         return (
             fingerprint(video.id),
@@ -298,7 +303,7 @@ class VideoColumns:
         )
 
     def remove(self, video_id: str) -> bool:
-        """Remove a video; returns whether it was there."""
+        """Remove a video; return whether it existed."""
         row = self._rows.pop(video_id, None)
         if row is None:
             return False
@@ -376,7 +381,7 @@ class VideoColumns:
         return mask
 
     def airing(self, now: float) -> tuple[float, float]:
-        """Return from when (inclusive) until when (exclusive) `on_air` says what it says now."""
+        """Return since when (inclusive) and until when (exclusive) `on_air` has its current value."""
         self.on_air(now)
         _, since, until, _ = self._on_air
         return since, until
@@ -388,7 +393,7 @@ class VideoColumns:
     def allowed_in(self, country: str | None, rows: Rows | None = None) -> NDArray[np.bool_]:
         """Return a mask: True for rows without a country list and rows that list the country, of all rows or of `rows`.
 
-        Where the country is not known (None), only videos without a list are allowed.
+        If the country is unknown (None), only videos without a list are allowed.
         """
         codes = self.country_set if rows is None else self.country_set[rows]
         everywhere: NDArray[np.bool_] = codes == NO_CODE
@@ -398,7 +403,7 @@ class VideoColumns:
         return allowed | everywhere
 
     def _row_for(self, video_id: str) -> int:
-        """The row of a video, a new one if it has none; the public columns do not show it yet."""
+        """Return the row of a video, a new one if it has none. The public columns do not include a new row yet."""
         row = self._rows.get(video_id)
         if row is not None:
             return row

@@ -1,9 +1,9 @@
-"""`@compiled`: a function over arrays as machine code.
+"""`@compiled`: compiles a function over arrays to machine code.
 
-In the deployment package the machine code was made when the package was built: the extension module `ranking/_loops`
-(`infra/machine_code.py`). In a checkout numba makes it from the same source at import (`ranking/just_in_time.py`), and
-only then numba is imported. A test holds both equal bit for bit. A compiled function takes only numbers and arrays
-(`ranking/array_types.py`) and allocates little.
+The deployment package has the machine code in the extension module `ranking/_loops`, compiled when the package was
+built (`infra/machine_code.py`). In a checkout, numba compiles the same source at import (`ranking/just_in_time.py`);
+only then numba is imported. A test checks that both give the same bits. A compiled function takes only numbers and
+arrays (`ranking/array_types.py`) and allocates little.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ _just_in_time: Any = None if _LOOPS else import_module("ranking.just_in_time").j
 
 
 def compiled(function: Function) -> Function:
-    """The machine code of a function. Division by zero gives infinity. What it calls must be defined above it."""
+    """Return the machine code of a function. Division by zero gives infinity. Functions it calls must be defined above
+    it."""
     return cast(Function, getattr(_LOOPS, prebuilt_name(function)) if _LOOPS else _just_in_time(function))
 
 
 def prebuilt_name(function: Callable[..., Any]) -> str:
-    """Its name in the extension module: that of its module and its own."""
+    """Return the function's name in the extension module: its module's name and its own."""
     return f"{function.__module__.rpartition('.')[2]}_{function.__name__}"

@@ -1,8 +1,9 @@
 """Co-watch table: the nearest neighbours of each video by shared long views. Built offline; a lookup per request.
 
 The similarity of videos i and j is Σ over users who watched both of 1 / log2(2 + the user's long views), divided by
-(nᵢ·nⱼ)^`POPULARITY_POWER` and shrunk by n/(n + `SHRINK`) where few watched both (item-kNN after Deshpande & Karypis,
-TOIS 2004; the user weight after Adamic & Adar, 2003: a user who watches everything tells little about any pair).
+(nᵢ·nⱼ)^`POPULARITY_POWER`. It is shrunk by n/(n + `SHRINK`) if few users watched both. This is item-kNN after Deshpande
+& Karypis, TOIS 2004, with a user weight after Adamic & Adar, 2003: a user who watches everything tells little about any
+pair.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Sums per video of one UTC day, as columns, for charts and playback alerts. Pure.
 
-A document of a day has the columns of the release before in `packed`; what that had no room for stands beside it, in
-`playback`, and is lost where the release before writes the document.
+A day's document has the previous release's columns in `packed`. Newer columns are in `playback`, and are lost if the
+previous release writes the document.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from numpy.typing import NDArray
 from ranking.columns import key64
 
 DAYS_PREFIX = "daily:"
-"""How the ids of documents of days begin; then the day and the shard."""
+"""Prefix of the ids of day documents, followed by the day and the shard."""
 DAYS_VERSION = 1
 COLUMNS = ("impressions", "views", "watchMs", "completions", "likes", "playbackErrors", "starts", "stalls")
-"""Likes are likes − unlikes of the day. The last three are plays: begun, that stalled, that failed."""
+"""Likes are likes − unlikes of the day. The last three count plays: failed, started, and stalled."""
 PACKED = 6
-"""The columns that are in `packed`."""
+"""Number of columns in `packed`."""
 IMPRESSIONS, VIEWS, WATCH, COMPLETIONS, LIKES, ERRORS, STARTS, STALLS = range(len(COLUMNS))
 MAX_VIDEOS = 5_000
-"""Of a shard and day; what others have is added up under `OTHERS`. So a document has less than 300 kB."""
+"""Limit per shard and day; other videos are summed under `OTHERS`. This keeps a document below 300 kB."""
 OTHERS = 0
 key_of = lru_cache(maxsize=65_536)(key64)
 
 
 class UnreadableDay(ValueError):
-    """A document that this version cannot read. `newer`: one of a later release can."""
+    """This version cannot read the document. `newer`: a later release can."""
 
     def __init__(self, message: str, *, newer: bool = False) -> None:
         self.newer = newer
@@ -55,28 +55,28 @@ class DayTable:
         self._add(keys.tolist(), sums, bounded=True)
 
     def merge(self, other: DayTable, *, bounded: bool = True) -> None:
-        """Add another table of the same day. Not `bounded`: what is only read may have more than `MAX_VIDEOS`."""
+        """Add another table of the same day. Without `bounded` (for reading only) the table can exceed `MAX_VIDEOS`."""
         self._add(list(other._row_of), other._sums[: len(other)], bounded=bounded)
 
     def of(self, video_id: str) -> dict[str, int]:
-        """A video's sums by name, none below zero; zeros for one that had nothing."""
+        """Return a video's sums by name, none below zero; zeros for an unknown video."""
         row = self._row_of.get(key_of(video_id))
         sums = [0] * len(COLUMNS) if row is None else self._sums[row].tolist()
         return {name: max(0, value) for name, value in zip(COLUMNS, sums, strict=True)}
 
     def total(self) -> dict[str, int]:
-        """The sums of all videos, those under `OTHERS` too."""
+        """Return the sums of all videos, including those under `OTHERS`."""
         sums = self._sums[: len(self)].sum(axis=0).tolist()
         return {name: max(0, value) for name, value in zip(COLUMNS, sums, strict=True)}
 
     def total_of(self, keys: AbstractSet[int]) -> dict[str, int]:
-        """The sums of the videos of these keys."""
+        """Return the sums of the videos with these keys."""
         rows = [row for key, row in self._row_of.items() if key in keys]
         sums = self._sums[rows].sum(axis=0).tolist()
         return {name: max(0, value) for name, value in zip(COLUMNS, sums, strict=True)}
 
     def reduce(self, most: int) -> None:
-        """Keep the rows of the `most` videos with the most views and impressions; add up the others."""
+        """Keep the `most` videos with the most views and impressions; sum the others under `OTHERS`."""
         keys, sums = np.array(list(self._row_of), np.uint64), self._sums[: len(self)]
         weight = np.where(keys == OTHERS, np.int64(-1), sums[:, IMPRESSIONS] + sums[:, VIEWS])
         order = np.argsort(-weight, kind="stable")
@@ -86,18 +86,18 @@ class DayTable:
         self._add([OTHERS], sums[rest].sum(axis=0)[None, :], bounded=False)
 
     def pack(self) -> str:
-        """Keys and the columns of `packed`. Equal tables give equal texts."""
+        """Return the keys and the columns of `packed`. Equal tables give equal texts."""
         return _packed(np.array(list(self._row_of), np.uint64), self._sums[: len(self), :PACKED])
 
     def pack_playback(self) -> str:
-        """Keys and the other columns, of the videos that have something in them; empty where none has."""
+        """Return the keys and the other columns, of videos with a value in them; empty if there is none."""
         rest = self._sums[: len(self), PACKED:]
         some = rest.any(axis=1)
         return _packed(np.array(list(self._row_of), np.uint64)[some], rest[some]) if some.any() else ""
 
     @classmethod
     def unpack(cls, packed: str, playback: str = "") -> DayTable:
-        """The inverse of both. Raises `UnreadableDay`."""
+        """Parse the texts of `pack` and `pack_playback`. Raises `UnreadableDay`."""
         table = cls()
         table._add_columns(packed, 0, PACKED)
         if playback:
@@ -106,7 +106,7 @@ class DayTable:
 
     @classmethod
     def from_body(cls, body: Mapping[str, Any]) -> DayTable:
-        """The sums that a document holds. Raises `UnreadableDay`."""
+        """Return the sums in a document. Raises `UnreadableDay`."""
         version = body.get("v")
         if isinstance(version, int) and version > DAYS_VERSION:
             raise UnreadableDay(f"version {version}, this reads {DAYS_VERSION}", newer=True)
@@ -121,7 +121,7 @@ class DayTable:
 
     def _add(self, keys: list[int], sums: NDArray[np.int64], *, bounded: bool) -> None:
         rows = [self._row(key, bounded=bounded) for key in keys]
-        np.add.at(self._sums, rows, sums)  # several may be of `OTHERS`
+        np.add.at(self._sums, rows, sums)  # several rows can be `OTHERS`
 
     def _row(self, key: int, *, bounded: bool = True) -> int:
         row = self._row_of.get(key)
@@ -136,14 +136,14 @@ class DayTable:
 
 
 def _packed(keys: NDArray[np.uint64], sums: NDArray[np.int64]) -> str:
-    """Keys and columns in the order of the keys, each by its bytes' places, compressed, in base64."""
+    """Return keys and columns ordered by key, in byte planes, compressed, in base64."""
     order = np.argsort(keys)
     columns: Sequence[NDArray[Any]] = (keys[order].astype("<u8"), *sums[order].astype("<i8").T)
     return base64.b64encode(zlib.compress(b"".join(map(_planes, columns)), 6)).decode()
 
 
 def _unpacked(text: str, columns: int) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
-    """The inverse: keys (n,) and sums (n, `columns`). Raises `UnreadableDay`."""
+    """Parse the text of `_packed`: keys (n,) and sums (n, `columns`). Raises `UnreadableDay`."""
     try:
         raw = zlib.decompress(base64.b64decode(text, validate=True))
     except (ValueError, zlib.error) as error:
@@ -159,7 +159,7 @@ def _unpacked(text: str, columns: int) -> tuple[NDArray[np.uint64], NDArray[np.i
 
 
 def _planes(column: NDArray[Any]) -> bytes:
-    """A column's bytes, all first bytes first: small numbers then compress to almost nothing."""
+    """Return a column's bytes, all first bytes first: small numbers then compress to almost nothing."""
     return np.ascontiguousarray(column).view(np.uint8).reshape(-1, 8).T.tobytes()
 
 

@@ -114,7 +114,8 @@ def _ahead(score: float, key: np.uint64, other_score: float, other_key: np.uint6
 
 @compiled
 def _best_of(rows: Integers, scores: Doubles, key: Keys, count: int) -> Integers:
-    """Insertion sort of the best: after the first few, hardly any candidate beats the worst of them."""
+    """Return the best candidates by insertion sort: after the first few, hardly any candidate beats the worst of
+    them."""
     best = np.empty(max(0, min(count, len(rows))), np.int64)
     if not len(best):
         return best
@@ -136,7 +137,7 @@ def _best_of(rows: Integers, scores: Doubles, key: Keys, count: int) -> Integers
 
 @compiled
 def _creator_is_full(page: Integers, rows: Integers, creator: Codes, row: int, creator_cap: int) -> bool:
-    """Whether the page has reached the creator cap for the row's creator."""
+    """Tell whether the page has reached the creator cap for the row's creator."""
     if creator_cap == 0 or creator[row] < 0:
         return False
     count = 0
@@ -196,7 +197,7 @@ def _best_unblocked(
 
 @compiled
 def _has_title(page: Integers, rows: Integers, served: Integers, title: Fingerprints, wanted: np.uint32) -> bool:
-    """Whether a video with this title is on the page or the previous one; 0 is no title."""
+    """Tell whether a video with this title is on the page or the previous one; 0 is no title."""
     found = 0
     for row in served:
         found += title[row] == wanted

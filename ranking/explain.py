@@ -45,7 +45,7 @@ def explain(
 ) -> Explanation:
     """Compute the contributions to the score of any row, candidate or not.
 
-    Exact: values are float32, weights and sums float64, added in the order of `rank.score`.
+    They are exact: values are float32, weights and sums float64, added in the order of `rank.score`.
     """
     static = stats.static(options.now)
     user, only = UserFeatures(columns, static, signals, options), np.array([row], np.int64)

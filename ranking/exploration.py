@@ -1,14 +1,15 @@
-"""Exploration slot: Thompson sampling picks one little-shown video and returns its exact propensity.
+"""Exploration slot: Thompson sampling picks one rarely shown video and returns its exact propensity.
 
-Each eligible video's long-view rate has the posterior Beta(α + long views, β + impressions − long views), where α and
-β are the tenant's rate, worth `PRIOR` impressions (Chapelle & Li, NeurIPS 2011). The rate is drawn from the normal
-distribution with the posterior's mean and variance. Draws are hashes, which cost a tenth of a random generator. Plain
-Thompson sampling serves the best of one draw.
+Each eligible video's long-view rate has the posterior Beta(α + long views, β + impressions − long views). α and β are
+the tenant's rate, worth `PRIOR` impressions (Chapelle & Li, NeurIPS 2011). The rate is drawn from the normal
+distribution with the posterior's mean and variance. Random numbers come from hashes, at a tenth of the cost of a random
+generator.
 
-The probability of that has no closed form. So the choice has two steps of exactly known probability: a random shortlist
-of `SHORTLIST` videos, then `DRAWS` draws for these, of which one, picked at random, decides. With probability `UNIFORM`
-any video of the shortlist is served instead. The propensity is the probability given the draws × the probability of
-being on the shortlist. It is never zero, so weighting outcomes by 1 / propensity is unbiased.
+Plain Thompson sampling serves the best of one draw, and the probability of that has no closed form. So the choice has
+two steps with exactly known probabilities: a random shortlist of `SHORTLIST` videos, then `DRAWS` draws for these, of
+which a random one decides. With probability `UNIFORM` any video of the shortlist is served instead. The propensity is
+the probability given the draws × the probability of being on the shortlist. It is never zero, so weighting outcomes by
+1 / propensity is unbiased.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ def posterior(
 def explore(
     columns: VideoColumns, static: StaticFeatures, candidates: Rows, options: RankingOptions
 ) -> Exploration | None:
-    """Choose one of the little-shown candidates; None if there is none.
+    """Choose one of the rarely shown candidates; None if there is none.
 
     `options.seed` is the only source of randomness. The order of the rows does not matter.
     """

@@ -1,8 +1,8 @@
 """`FEATURES`: the table of every feature a model can weight, with the formulas of the static ones.
 
-A static feature is a column over all rows of a catalog. It does not depend on the user and is computed once a minute.
-A user feature is a term of one ranking, None where nothing is known. All values are float32, of the order of one, and
-0 where nothing is known, so a missing fact neither helps nor harms a video.
+A static feature is a column over all rows of a catalog. It does not depend on the user and is computed once a minute. A
+user feature is a term of one ranking; None if nothing is known. All values are float32, of the order of one, and 0 if
+nothing is known, so a missing fact neither helps nor harms a video.
 
 A feature with the same value for all candidates cannot change their order. Facts about a user as a whole (total watch
 time, skip rate) are therefore crossed with the category.
@@ -34,11 +34,11 @@ from ranking.user_features import UserFeatures
 from shared.domain.records import RATINGS
 
 DEMAND_PRIOR = 1.0
-"""Long views that the mean video counts for beside a video's own week."""
+"""Long views that the mean video counts for, beside a video's own 7-day demand."""
 TRUST_PRIOR = 3.0
 LEAST_TRUST, MOST_TRUST = 0.05, 50.0
-"""How much says that a longer window counts for `DEMAND_PRIOR` too, where a tenant has few long views; and the bounds
-of what its data may say."""
+"""How strongly a tenant with few long views keeps the assumption that a longer window counts for `DEMAND_PRIOR` too,
+and the bounds of what its data can change that to."""
 QUALITY_PRIOR = 10.0
 """Impressions that the prior counts for at each step video → creator → category → tenant."""
 DURATION_BINS = 10
@@ -71,10 +71,11 @@ def _demand(window: int) -> Callable[[StaticFeatures], Column]:
 def demand_levels(static: StaticFeatures) -> tuple[Column, ...]:
     """Return log(a video's demand ÷ the mean video's) by window, each backing off 1 h → 6 h → 24 h → 7 d.
 
-    A level is that of the next longer window, plus log((d + K) / (expected + K)); d: long views in the window,
-    expected: what the longer windows let expect of it. K, how many long views the longer windows count for, follows
-    from how far the tenant's videos stray from what is expected of them (`_trust`): a news site forgets within the
-    hour, a library hardly ever. So a window that is empty, or holds too few to tell, adds nothing of its own.
+    A level is that of the next longer window plus log((d + K) / (expected + K)). d: long views in the window; expected:
+    the long views that the longer windows predict. K is the number of long views that the longer windows count for.
+    `_trust` estimates it from how far the tenant's videos deviate from the prediction: demand changes within the hour
+    on a news site, and hardly ever in a library. So a window that is empty, or has too few long views, adds nothing of
+    its own.
     """
     levels: list[Column] = []
     level = np.zeros(len(static.columns))
@@ -89,9 +90,10 @@ def demand_levels(static: StaticFeatures) -> tuple[Column, ...]:
 
 
 def _trust(demand: NDArray[np.float64], expected: NDArray[np.float64]) -> float:
-    """Return how many long views an expectation counts for: K of a gamma distribution around it, by its moments.
+    """Return how many long views a prediction counts for: K of a gamma distribution around it, by the method of
+    moments.
 
-    The variance of a decayed count is expected / 2 by chance alone, and expected² / K more where rates really differ.
+    By chance alone, the variance of a decayed count is expected / 2. It is expected² / K larger if rates really differ.
     """
     strayed = float(np.square(demand - expected).sum()) - 0.5 * float(expected.sum())
     prior = TRUST_PRIOR * DEMAND_PRIOR
@@ -112,7 +114,8 @@ def _overridden(static: StaticFeatures, level: NDArray[np.float64]) -> NDArray[n
 
 
 def _rate(positives: int, floor: float, trials: int | None = None) -> Callable[[StaticFeatures], Column]:
-    """Rate of positives per trial; trials are `static.shown` unless a column is given."""
+    """Return the function of a feature: the rate of positives per trial. Trials are `static.shown`, or the given
+    column."""
 
     def compute(static: StaticFeatures) -> Column:
         tried = static.shown if trials is None else static.decayed[:, trials]
@@ -147,10 +150,11 @@ def smoothed_lift(
 
 
 def _watch_percentile(static: StaticFeatures) -> Column:
-    """Return the percentile of a video's mean watched fraction among videos of similar duration, − 0.5.
+    """Return the percentile of a video's mean watched fraction among videos of similar duration, − 0.5, shrunk by
+    views.
 
-    Shrunk by views. Raw seconds favor long videos and raw completion short ones (D2Q, KDD 2022); a percentile within a
-    bin of duration favors neither.
+    Raw seconds favor long videos and raw completion favors short ones (D2Q, KDD 2022). A percentile within a bin of
+    duration favors neither.
     """
     columns = static.columns
     views = np.maximum(static.decayed[:, VIEWS], 0.0)
@@ -277,12 +281,11 @@ ALIASES = {
     "IsMatureContent": "is_mature",
     "cowatch": "next_watch",
 }
-"""Feature names of the first design, and of features that others took the place of → normalized feature.
-
-A weight for an alias applies to that feature."""
+"""Old feature names, and names of features that were replaced → current feature. A weight for an alias applies to that
+feature."""
 
 BESIDE_FEEDS = ("closeness",)
-"""Weights that a model may have although no feed knows their feature: the row of stories adds it."""
+"""Weights that a model can have although the feed has no such feature: the row of stories adds it."""
 
 
 def static_values(static: StaticFeatures) -> dict[str, Column]:

@@ -1,4 +1,4 @@
-"""Translates what a user follows into a catalog's codes."""
+"""Translates the subjects that a user follows into a catalog's codes."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ Flags = NDArray[np.bool_]
 
 
 def followed_creators(columns: VideoColumns, follows: NDArray[np.uint32]) -> Flags:
-    """Per code whether the creator is followed; the last element, for no creator, is False. `follows`: fingerprints, as
-    signals keep them."""
+    """Return per code whether the creator is followed; the last element, for no creator, is False. `follows`:
+    fingerprints, as stored in signals."""
     return _followed(columns.creators, follows, CREATOR)
 
 
 def followed_categories(columns: VideoColumns, follows: NDArray[np.uint32]) -> Flags:
-    """The same for categories."""
+    """Return per code whether the category is followed, like `followed_creators`."""
     return _followed(columns.categories, follows, CATEGORY)
 
 
 def followed_rows(columns: VideoColumns, follows: NDArray[np.uint32]) -> Flags:
-    """Per row whether its creator, its category or its series is followed."""
+    """Return per row whether its creator, category or series is followed."""
     mask: Flags = followed_creators(columns, follows)[columns.creator]
     mask |= followed_categories(columns, follows)[columns.category]
     if len(columns.series_names):
@@ -33,7 +33,7 @@ def followed_rows(columns: VideoColumns, follows: NDArray[np.uint32]) -> Flags:
 
 
 def as_values(flags: Flags) -> Singles:
-    """1 where followed, else 0."""
+    """Return 1 where followed, else 0."""
     values: Singles = flags.astype(np.float32)
     return values
 

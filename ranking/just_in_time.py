@@ -1,7 +1,7 @@
 """Compiles the ranking's loops when they are imported: numba.njit, signatures from the annotations, cached on disk.
 
-For checkouts; the deployment package has no compiler (`infra/machine_code.py` makes its machine code when it is built).
-Every signature is explicit, so a function is compiled, or loaded from disk, at import and never within a request.
+Used in checkouts only: the deployment package has no compiler (`infra/machine_code.py` compiles when it is built).
+Every signature is explicit, so functions are compiled, or loaded from disk, at import and never within a request.
 Indices are checked only in tests (`NUMBA_BOUNDSCHECK=1`).
 """
 
@@ -25,7 +25,7 @@ INLINED = (*sorted(_PACKAGE.glob("*.py")), _PACKAGE.parent / "shared" / "domain"
 
 
 def _folder() -> Path:
-    """The folder of the machine-code cache, beside the byte code."""
+    """Return the folder of the machine-code cache, beside the byte code."""
     beside = _PACKAGE / "__pycache__"
     return beside / "checked" if vars(config)["BOUNDSCHECK"] else beside  # "checked": with index checks, for tests
 
@@ -57,11 +57,12 @@ vars(config)["CPU_NAME"] = "generic"
 
 
 MADE: list[tuple[Any, Any]] = []
-"""Every function compiled so far, as it was written and as a dispatcher, in order: what the package is built from."""
+"""Every compiled function in order, as Python function and as dispatcher. The package is built from these."""
 
 
 def just_in_time(function: Any) -> Any:
-    """Compile a function to machine code. Division by zero gives infinity. What it calls must be defined above it."""
+    """Compile a function to machine code. Division by zero gives infinity. Functions it calls must be defined above
+    it."""
     # A relative file name makes the machine code the same bytes in every folder.
     code = function.__code__
     function.__code__ = code.replace(co_filename=Path(code.co_filename).relative_to(_PACKAGE.parent).as_posix())

@@ -19,7 +19,7 @@ _HERE = Path(__file__).parent
 
 
 class InvalidModel(ValueError):
-    """Raised for a model that must not be saved or served; the message names the part and the fix."""
+    """The model must not be saved or served. The message names the part and the fix."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,10 +27,10 @@ class LinearModel:
     """Immutable ranking model: score = Σ weight × feature, in the order of the `FEATURES` table.
 
     Create one with `parse` or `checked`, which validate it. `trained` records where the weights come from.
-    `without_next_watch` ranks users about whom the next-watch table says nothing (no table yet, or none of the user's
-    long views in it); None: the same weights. Next watch overlaps with popularity, so without it other weights are
-    right, and new users need them. In files it is called `weightsWithoutCoWatch`, after the feature that was there
-    before next watch.
+    `without_next_watch` ranks users for whom the next-watch table has nothing: there is no table yet, or it knows none
+    of the user's long views. None: the same weights apply. Next watch overlaps with popularity, so other weights are
+    best without it, and new users need them. In files it is called `weightsWithoutCoWatch`, after the feature that next
+    watch replaced.
     """
 
     version: str
@@ -63,7 +63,7 @@ class LinearModel:
         )
 
     def suited(self, next_watch: bool) -> LinearModel:
-        """Select the weights for a user; `next_watch`: whether the next-watch table knows any of their long views."""
+        """Return the weights for a user; `next_watch`: whether the next-watch table knows any of their long views."""
         return self if next_watch or self.without_next_watch is None else self.without_next_watch
 
     def overridden(self, weights: Mapping[str, Any], version: str | None = None) -> LinearModel:
@@ -76,7 +76,7 @@ class LinearModel:
     def changed(
         self, change: Callable[[Mapping[str, float]], Mapping[str, float]], version: str | None = None
     ) -> LinearModel:
-        """Return this model with what `change` makes of each set of weights laid over it. Raises `InvalidModel`."""
+        """Return this model with each set of weights updated by `change` of that set. Raises `InvalidModel`."""
 
         def laid_over(weights: Mapping[str, float]) -> dict[str, float]:
             return {**weights, **change(weights)}
@@ -111,9 +111,9 @@ def parse(document: object) -> LinearModel:
 
 
 def parse_popularity(document: Mapping[str, Any]) -> LinearModel | None:
-    """Parse the popularity that was fitted beside a stored version: its object `popularityWeights`, None without one.
+    """Parse the popularity model fitted with a stored version: its object `popularityWeights`; None if there is none.
 
-    It is named after the version, with `-popularity` at the end. Raises `InvalidModel`.
+    Its version ends with `-popularity`. Raises `InvalidModel`.
     """
     weights = document.get("popularityWeights")
     if weights is None:

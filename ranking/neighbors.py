@@ -1,8 +1,8 @@
-"""Ranks the videos like one video: what its viewers also watched long, then what shares its subject.
+"""Ranks the videos similar to one video: first those its viewers also watched long, then those with the same subject.
 
-Both kinds are neighbors of the video, not of the viewer, so they need no signals. Two learned tables name the first
-kind: the co-watch table (shared viewers) and the next-watch table (what is watched long after it). Where they are
-silent, as for a new video, creator, category and tags name the second kind.
+Both kinds are neighbors of the video, not of the viewer, so no signals are needed. Two learned tables give the first
+kind: the co-watch table (shared viewers) and the next-watch table (watched long after it). If they have nothing, as for
+a new video, creator, category and tags give the second kind.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from ranking.user_features import RankingOptions
 from shared.domain.user_signals import Signals
 
 NEXT_WATCHED = 50
-"""Videos that next watch names at most for one video; as many as co-watch keeps."""
+"""Most neighbors that next watch gives for one video; as many as co-watch stores."""
 _LOOK = 3
-"""Only so many times the list's length are scored for the viewer."""
+"""Candidates scored for the viewer, in multiples of the list's length."""
 
 
-@dataclass(slots=True, eq=False)  # not frozen, which is four times as slow to make
+@dataclass(slots=True, eq=False)  # not frozen: a frozen dataclass takes four times as long to construct
 class SimilarSlate:
-    """The list, and for each of its places whether a learned table put the video there."""
+    """The list, and for each position whether a learned table gave the video."""
 
     slate: Slate
     together: NDArray[np.bool_]
@@ -51,9 +51,9 @@ def similar(
 ) -> SimilarSlate:
     """Rank the list for the video at `row`: at most `options.limit` of the candidates, never the video itself.
 
-    `candidates` are the distinct rows that the filters kept; one that is no neighbor is left out, so a list may be
+    `candidates` are the distinct rows that the filters kept. Those that are no neighbors are left out, so a list can be
     short. `model` and `signals` order each of the two kinds: the viewer's, or popularity and None. `learned` False:
-    nothing may come from what others watched. `adjustment`, over all rows, is what rules add to the scores.
+    nothing is used that was learned from other viewers. `adjustment`, over all rows, is what rules add to the scores.
     """
     related, near, strength = neighbors(columns, stats, row, candidates, learned)
     if adjustment is not None:
@@ -70,11 +70,11 @@ def similar(
 def neighbors(
     columns: VideoColumns, stats: CatalogStats, row: int, candidates: Rows, learned: bool = True
 ) -> tuple[Rows, Scores, Scores]:
-    """Return the candidates that are neighbors of the video, how near each is, and the learned part of that.
+    """Return the candidates that are neighbors of the video, the nearness of each, and the learned part of it.
 
-    Near is 0.5 for the same creator + 0.3 for the same category + 0.2 × the Jaccard similarity of the tags, as in
-    `diversity.metadata_similarity`, + the learned part: log(chance that it is watched long next ÷ an even share) of the
-    `NEXT_WATCHED` likeliest, where above 0, + log(1 + co-watch similarity ÷ the mean neighbor's).
+    Nearness is 0.5 for the same creator + 0.3 for the same category + 0.2 × the Jaccard similarity of the tags, as in
+    `diversity.metadata_similarity`, + the learned part. That is log(probability of being watched long next ÷ an even
+    share) for the `NEXT_WATCHED` likeliest, if above 0, + log(1 + co-watch similarity ÷ the mean neighbor's).
     """
     one, nothing = np.array([row], np.int64), np.zeros(len(columns), np.float32)
     odds = stats.next_watch.log_odds(one) if learned and stats.next_watch is not None else None
@@ -89,7 +89,7 @@ def neighbors(
 
 
 def _best_of_both(columns: VideoColumns, rows: Rows, scores: Scores, strength: Scores, count: int) -> Integers:
-    """Return the positions of the best `count`: learned neighbors, then others where there are too few of these."""
+    """Return the positions of the best `count`: learned neighbors, then others if there are too few."""
     places = []
     for kind in (np.flatnonzero(strength > 0.0), np.flatnonzero(strength <= 0.0)):
         places.append(kind[best_of(columns, rows[kind], scores[kind], count)])
@@ -98,9 +98,9 @@ def _best_of_both(columns: VideoColumns, rows: Rows, scores: Scores, strength: S
 
 
 def _learned_first(scores: Scores, strength: Scores, penalty: float) -> Scores:
-    """The scores, those of learned neighbors raised above all others by more than the most that diversity takes off.
+    """Return the scores, with learned neighbors raised above all others by more than the largest diversity penalty.
 
-    Learned neighbors must come first, as `_best_of_both` gives them.
+    Learned neighbors must come first, as in the result of `_best_of_both`.
     """
     count = int(np.count_nonzero(strength))
     if count in (0, len(scores)):

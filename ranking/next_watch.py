@@ -1,8 +1,9 @@
-"""Next-watch table: how likely a user watches each video long next, told from their last long views.
+"""Next-watch table: how likely a user watches each video long next, predicted from their last long views.
 
-One causal attention layer (Kang & McAuley, ICDM 2018) that `learning/` trains each night. A request computes one state
-from the user's history and one product per video. In the attention only the newest long view asks, so keys and values
-are never needed by themselves: the query is multiplied into the key matrix, and the value matrix comes after the mean.
+The model is one causal attention layer (Kang & McAuley, ICDM 2018) that `learning/` trains each night. A request
+computes one state from the user's history and one dot product per video. Only the newest long view needs a query. So
+keys and values need not be computed: the query is multiplied into the key matrix, and the value matrix is applied after
+the mean.
 """
 
 from __future__ import annotations
@@ -28,11 +29,11 @@ EPSILON = 1e-5
 _MAGIC = b"NWT1"
 _HEADER = struct.Struct("<4sdIHHHHI")
 _BLOCK = 1_024
-"""Rows that are scored together: their scores stay in the fastest cache."""
+"""Rows that are scored together, so that their scores stay in the fastest cache."""
 
 
 class UnreadableNextWatch(UnreadableTable):
-    """Raised for bytes that are not a next-watch table of this version."""
+    """The bytes are no next-watch table of this version."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,7 +51,7 @@ class NextWatchTable:
 
     @property
     def length(self) -> int:
-        """How many long views a state reads."""
+        """Number of long views that a state reads."""
         return int(self.matrices["place"].shape[1])
 
     def to_bytes(self) -> bytes:
@@ -129,10 +130,11 @@ class NextWatch:
         self._flat = (len(matrices["place"]), *(np.ascontiguousarray(matrices[name]).ravel() for name in MATRICES))
 
     def log_odds(self, watched: Rows) -> NDArray[np.float32] | None:
-        """Return, for each catalog row, log(chance that it is watched long next ÷ an even share of the known videos).
+        """Return, for each catalog row, log(probability that it is watched long next ÷ an even share of the known
+        videos).
 
         `watched`: rows of the user's long views, newest first. None if the table knows none of them. Videos that the
-        table does not know have vector 0 and the mean bias: neither more nor less likely than the usual video.
+        table does not know have vector 0 and the mean bias, so they are as likely as an average video.
         """
         state = self.state(watched)
         if state is None:
@@ -176,9 +178,9 @@ class NextWatch:
         self._version = self.columns.version
 
     def _align(self, place: NDArray[np.int64]) -> None:
-        """Vectors and biases in the order of the catalog's rows; vectors by dimension, which is how they are read.
+        """Store vectors and biases in the order of the catalog's rows; vectors by dimension, as they are read.
 
-        With room for new rows: that a video was added, which no table knows yet, then costs nothing here.
+        There is spare room for new rows, so adding a video that no table knows yet costs nothing here.
         """
         table, room = self.table, len(place) + len(place) // 8 + 64
         self._known = np.flatnonzero(place >= 0)
@@ -208,7 +210,7 @@ def _normalize(values: WrittenSingles) -> None:
 
 @compiled
 def _add_product(total: WrittenSingles, vector: Singles, matrix: Singles) -> None:
-    """Add vector @ matrix, which is given row by row; the inner loop is done for several columns at once."""
+    """Add vector @ matrix; the matrix is flattened row by row. The inner loop is vectorized over columns."""
     width = len(total)
     for i in range(len(vector)):
         factor, row = vector[i], matrix[i * width :]
@@ -231,13 +233,13 @@ def _state(
     narrow_bias: Singles,
     gain: Singles,
 ) -> Singles:
-    """Return the state after some long views, newest first: what `learning.next_watch_network.states` ends with.
+    """Return the state after some long views, newest first: the last one of `learning.next_watch_network.states`.
 
-    `by_dimension`: the first value of every vector, then the second, …; matrices are given row by row.
+    `by_dimension`: the first value of every vector, then the second, …. Matrices are flattened row by row.
     """
     dim = len(gain)
     count, size, length = len(by_dimension) // dim, dim // heads, len(place) // heads
-    # Sums over the dimensions are done for all long views at once: vectors by dimension, as they come.
+    # Sums over the dimensions are computed for all long views at once, since vectors are stored by dimension.
     means, squares = np.zeros(count, np.float32), np.zeros(count, np.float32)
     for d in range(dim):
         values = by_dimension[d * count :]
@@ -311,7 +313,8 @@ def _state(
 
 @compiled
 def _compare_with_even_share(scores: WrittenSingles, known: Rows) -> None:
-    """Turn scores, in place, into log(chance ÷ an even share of the known rows), of which there is at least one."""
+    """Replace scores by log(probability ÷ an even share of the known rows), in place. At least one row must be
+    known."""
     top, total = -math.inf, 0.0
     for row in known:
         top = max(top, scores[row])
@@ -324,10 +327,10 @@ def _compare_with_even_share(scores: WrittenSingles, known: Rows) -> None:
 
 @compiled
 def _add_products(scores: WrittenSingles, state: Singles, by_dimension: Singles) -> None:
-    """Add state · vector of each score's video; `by_dimension` has all videos' first value, then their second, …,
-    with room for more videos than there are.
+    """Add state · vector of each score's video. `by_dimension` has all videos' first value, then their second, …, with
+    spare room.
 
-    Some videos at a time and four dimensions at once (there are 4, 8, 12, …).
+    Computed in blocks of videos, four dimensions at once (their number is a multiple of 4).
     """
     count = len(by_dimension) // len(state)
     for low in range(0, len(scores), _BLOCK):

@@ -1,4 +1,4 @@
-"""The model and signals that rank for one user, for rankings beside the feed such as the row of stories."""
+"""The model and signals that rank for one user outside the feed, such as in the row of stories."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from shared.domain.user_signals import Signals
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PersonalRanking:
-    """A model and the user's signals, None where there are none yet. `reason` says why nothing may be ranked for this
-    user now, None when it may; with a reason, there are no signals."""
+    """A model and the user's signals (None if there are none yet). `reason` tells why nothing can be ranked for this
+    user now; None if it can. With a reason, there are no signals."""
 
     model: LinearModel
     signals: Signals | None = None

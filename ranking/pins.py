@@ -1,4 +1,5 @@
-"""Pins: puts the videos editors pinned at their places, as the last step and only if every filter kept them."""
+"""Pins: puts the videos that editors pinned at their positions. It is the last step, and only uses rows that the
+filters kept."""
 
 from __future__ import annotations
 
@@ -12,11 +13,11 @@ from ranking.rank import Slate
 
 
 def with_pins(slate: Slate, pins: Mapping[int, int], candidates: Rows, limit: int) -> Slate:
-    """Return the slate with pinned rows at their places (0-based place → row); at most `limit` long.
+    """Return the slate with pinned rows at their positions (0-based position → row); at most `limit` long.
 
-    A pin is ignored if its row is not among the candidates, so no pin brings back a row that a filter removed. The
-    other rows keep their order around the pins; those that no longer fit are left for the next page. A pin past the end
-    goes last. A pinned video that was not on the page by its score gets the score 0.
+    A pin is ignored if its row is not among the candidates, so no pin restores a row that a filter removed. The other
+    rows keep their order around the pins; those that no longer fit are left for the next page. A pin beyond the end
+    goes last. A pinned video that its score had not put on the page gets the score 0.
     """
     allowed = set(candidates.tolist())
     wanted = {place: row for place, row in sorted(pins.items()) if 0 <= place < limit and row in allowed}

@@ -26,9 +26,9 @@ Scores = NDArray[np.float64]
 
 @dataclass(slots=True, eq=False)  # not frozen: a frozen dataclass takes four times as long to construct
 class Slate:
-    """One page: the chosen rows in order, with the model's `scores` before diversity. A row's index is its place.
+    """One page: the chosen rows in order, with the model's `scores` before diversity. A row's index is its position.
 
-    `propensities[i]` is the probability with which place i was filled: 1 except for the exploration slot.
+    `propensities[i]` is the probability with which position i was filled: 1 except for the exploration slot.
     """
 
     rows: Rows
@@ -73,7 +73,7 @@ def rank(
     best = best_of(columns, candidates, scores, options.limit * _LOOK)
     exploration = explore(columns, stats.static(options.now), candidates, options) if options.explore else None
     if exploration is None or exploration.position in best[: options.limit].tolist():
-        explored = NONE  # its score alone brings it onto the page, so it keeps that place and the slot is not used
+        explored = NONE  # its score alone puts it on the page: it keeps that position, and the slot is not used
     else:
         explored = exploration.position
     page = diversify(

@@ -1,4 +1,5 @@
-"""The serving policy over a few rows, as machine code: twenty rows are too few for array operations to pay."""
+"""The serving policy over a few rows, as machine code: twenty rows are too few for array operations to be
+worthwhile."""
 
 from __future__ import annotations
 

@@ -33,9 +33,9 @@ class Shares:
 
 @dataclass(slots=True, eq=False)
 class StaticFeatures:
-    """The static features of a catalog as of `now`, and the figures they and the user features are computed from.
+    """The static features of a catalog as of `now`, and the figures from which they and the user features are computed.
 
-    `decayed`: (n, 9) counters as of `now`. `shown`: how often each video was tried: impressions, or views where an app
+    `decayed`: (n, 9) counters as of `now`. `shown`: how often each video was tried: impressions, or views if an app
     reports more views than impressions. `rates`: posterior mean and standard deviation of each video's long views per
     try. `demand`: see `features.demand_levels`. `values`: float32 column over all rows by feature name. `means`: cache
     of `mean`.

@@ -23,7 +23,7 @@ from ranking.columns import key64
 from ranking.watching import counted_watch_ms, long_views
 
 STATS_PREFIX = "stats:"
-"""How the ids of the shards' documents begin."""
+"""Prefix of the ids of the shards' documents."""
 HOUR = 3_600.0
 DAY = 86_400
 HALF_LIVES = (1 * HOUR, 6 * HOUR, 24 * HOUR, 168 * HOUR)
@@ -41,7 +41,8 @@ DAILY_DAYS = 7
 StatEvent = tuple[str, float, str, float, float]
 """(video id, time in seconds since the epoch, event type, watch in ms, duration in seconds); 0 where unknown."""
 UNVIEW = "unview"
-"""No event, but what takes back a `video_view` of as long: a play that goes on counts as a longer view in its place."""
+"""Not sent by apps: takes back a `video_view` with the same watch time. A play that continues then counts as one longer
+view."""
 
 _TYPES = {
     name: code
@@ -67,7 +68,7 @@ _key = lru_cache(maxsize=65_536)(key64)
 
 
 class UnreadableStats(ValueError):
-    """Raised for a packed text this version cannot read."""
+    """This version cannot read the packed text."""
 
 
 class StatsTable:
@@ -88,7 +89,8 @@ class StatsTable:
 
     @classmethod
     def of(cls, keys: NDArray[np.uint64], decayed: NDArray[np.float64], reference: float) -> StatsTable:
-        """Counters that were added up elsewhere, (n, 9) as of `reference`, each key once; without days."""
+        """Return a table of counters that were summed elsewhere, (n, 9) as of `reference`, each key once; without daily
+        buckets."""
         table = cls()
         table.reference, table._count = reference, len(keys)
         table._keys, table._decayed = keys, decayed
@@ -112,7 +114,7 @@ class StatsTable:
         return self._daily[: self._count]
 
     def add(self, events: Iterable[StatEvent]) -> int:
-        """Add events in bulk; returns how many counted. Unknown types and times that are not finite are ignored."""
+        """Add events in bulk; return how many counted. Unknown types and times that are not finite are ignored."""
         types = _TYPES
         known = [
             (_key(video), at, types[kind], watch, duration)
@@ -188,9 +190,9 @@ class StatsTable:
         }
 
     def views_of_week(self, video_ids: Sequence[str], now: float) -> list[int]:
-        """Return the views of the last seven UTC days of each video, as `week` does."""
+        """Return the views of the last seven UTC days of each video, like `week`."""
         kept = max(0, DAILY_DAYS - max(0, _day(now) - _day(self.reference)))
-        views = np.append(self.daily[:, :kept, DAY_VIEWS].sum(axis=1), 0.0)  # the last: of videos without a row
+        views = np.append(self.daily[:, :kept, DAY_VIEWS].sum(axis=1), 0.0)  # the last one: for videos without a row
         rows = [self._row_of.get(_key(id), -1) for id in video_ids]
         found: list[int] = np.maximum(0, np.rint(views[rows])).astype(np.int64).tolist()
         return found
@@ -254,11 +256,11 @@ class StatsTable:
         return table
 
     def hold_back(self, now: float) -> None:
-        """Move `reference` back to `now` (seconds since the epoch) when an event from the future has moved it there.
+        """Move `reference` back to `now` (seconds since the epoch) after an event from the future has moved it forward.
 
-        A video without events from the future gets back what it lost by decaying towards them; the short demand
-        windows may have lost it for good. The counters of the others stay as they are: a count of a video is never
-        multiplied. Totals of days to come count today.
+        A video without events from the future regains what it lost by decaying towards them; the short demand windows
+        can have lost it for good. Counters of videos with such events stay as they are, so that no event is multiplied.
+        Totals of future days are added to today's.
         """
         ahead = self.reference - now
         if ahead <= 0:

@@ -1,6 +1,6 @@
-"""The nightly file of a tenant: the co-watch table and, where one was trained, the next-watch table.
+"""The nightly file of a tenant: the co-watch table and, if one was trained, the next-watch table.
 
-Older files hold a co-watch table alone and are still read.
+Older files have only a co-watch table and can still be read.
 """
 
 from __future__ import annotations

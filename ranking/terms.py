@@ -1,7 +1,7 @@
-"""Lazily evaluated feature columns: each term holds a value per code, tag or row and reads it for the rows asked for.
+"""Lazily evaluated feature columns: each term has a value per code, tag or row, and looks it up for the requested rows.
 
-A term is built once per request, so the cost of the user's history does not grow with the catalog. The same loop adds
-a term to scores and returns its values, so both agree to the last bit.
+A term is built once per request, so the cost of the user's history does not grow with the catalog. The same loop adds a
+term to scores and returns its values, so both agree to the last bit.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class DistanceColumn(Term):
 
 @dataclass(slots=True, eq=False)
 class RowColumn(Term):
-    """Has a value of its own for every row."""
+    """Has a separate value for every row."""
 
     values: Singles
 

@@ -1,7 +1,7 @@
-"""The error of every file that a night makes for the ranking."""
+"""The error for every unreadable file that a night builds for the ranking."""
 
 from __future__ import annotations
 
 
 class UnreadableTable(ValueError):
-    """Raised for bytes that are not a table of this version, or damaged."""
+    """The bytes are damaged, or no table of this version."""

@@ -15,17 +15,17 @@ from ranking.lookup import value_of_each
 from shared.domain.user_signals import APPROVALS, INTEREST, SKIPS, VIEWS
 
 AFFINITY_PRIOR = 5.0
-"""Views that the tenant's base rate counts for beside the user's own. Matters more than the half-life does."""
+"""Views that the tenant's base rate counts for, beside the user's own. It matters more than the half-life."""
 RATE_PRIOR = 10.0
-"""The same for rates: tries that the tenant's rate counts for."""
+"""Tries that the tenant's rate counts for, beside the user's own."""
 
 
 @compiled
 def _interest_in(values: SinglesTable, entry: int) -> float:
     """Return the user's interest in one entry: views by time watched, less skips, plus approvals; never below zero.
 
-    A view counts by the time watched ÷ the time that a long view needs, so what was only glanced at is no interest.
-    Watched fractions predict worse: they say more about the video than about the user.
+    A view counts by the time watched ÷ the time that a long view needs, so a very short view is hardly interest.
+    Watched fractions predict worse: they depend more on the video than on the user.
     """
     interest: float = values[entry, INTEREST] - values[entry, SKIPS] + values[entry, APPROVALS]
     return max(interest, 0.0)

@@ -1,6 +1,6 @@
 """User features: values per video that depend on one user's signals and on the hints of the request.
 
-Each feature is a `Term` that holds a value per category, creator, tag or row; None where nothing is known.
+Each feature is a `Term` with a value per category, creator, tag or row; None if nothing is known.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ TASTE_PRIOR = 5.0
 CATEGORY_HALF_LIFE_HOURS, CREATOR_HALF_LIFE_HOURS = 12.0, 48.0
 """Half-lives of the newest events in `recent_category`, `recent_skips` and `recent_creator`."""
 LAST_LONG_VIEWS = 20
-"""How many of the user's long views the features of taste read; next watch reads all that the signals keep."""
+"""How many of the user's long views the taste features use. Next watch uses all that the signals keep."""
 
 
 @dataclass(slots=True)  # not frozen: a frozen dataclass takes four times as long to construct
 class RankingOptions:
-    """Options of one ranking. None of them can bring back a row that the filters removed.
+    """Options of one ranking. None of them can restore a row that the filters removed.
 
     `now`: seconds since the epoch. `limit`: videos on the page. `streak_cap`: longest run of one category.
     `creator_cap`: most videos of one creator on a page. 0 turns either cap off. `diversity` (≥ 0, in units of the
-    score): the penalty for a video that is entirely similar to one already on the page. `explore`: whether one place
-    goes to a video that few have seen; equal `seed`s choose the same one. `served`: rows of the previous page, last one
-    last, so streaks count across pages. The hints (`country` to `platform`) are None when the client sent none;
-    `language` is a key (`shared/domain/languages.py`).
+    score): penalty for a video that is completely similar to one already on the page. `explore`: whether one position
+    goes to a rarely shown video; equal `seed`s choose the same one. `served`: rows of the previous page, last one last,
+    so streaks count across pages. The hints (`country` to `platform`) are None if the client sent none; `language` is a
+    key (`shared/domain/languages.py`).
     """
 
     now: float
@@ -58,12 +58,12 @@ class RankingOptions:
 
 
 def _long_views(signals: Signals) -> Timeline:
-    """The user's long views, times in minutes."""
+    """Return the user's long views, with times in minutes."""
     return Timeline(signals.watched.keys, signals.watched_minutes)
 
 
 class UserFeatures:
-    """Computes the user features of one ranking. `signals` is None for a user about whom nothing is known."""
+    """Computes the user features of one ranking. `signals` is None for an unknown user."""
 
     def __init__(
         self, columns: VideoColumns, static: StaticFeatures, signals: Signals | None, options: RankingOptions
@@ -200,7 +200,8 @@ class UserFeatures:
         return self._next_watch is not None
 
     def next_watch(self) -> Term | None:
-        """Return log(chance that the user watches the video long next ÷ an even share), told from their long views."""
+        """Return log(probability that the user watches the video long next ÷ an even share), predicted from their long
+        views."""
         return None if self._next_watch is None else RowColumn(self._next_watch)
 
     # Following ----------------------------------------------------------------------------------------------------

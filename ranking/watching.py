@@ -1,5 +1,5 @@
 """Definitions of a long view (the positive signal of demand, quality, user signals and the offline evaluation) and of
-the watch time that counts of a view."""
+counted watch time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MOST_OF_UNKNOWN_LENGTH_SECONDS = 600.0
 
 
 def is_long_view(watch_ms: float, duration_seconds: float) -> bool:
-    """Whether a view was long: the whole video, or 18 s of a longer one.
+    """Tell whether a view was long: the whole video, or 18 s of a longer one.
 
     This is the definition of the KuaiRand log; it agrees with 98 % of its 185,000 recorded flags. A video of unknown
     duration (≤ 0) needs 18 s.
@@ -24,7 +24,7 @@ def is_long_view(watch_ms: float, duration_seconds: float) -> bool:
 
 
 def interest(watch_ms: float, duration_seconds: float) -> float:
-    """How much interest a view shows, in [0, 1]: the time watched by the time that a long view needs."""
+    """Return how much interest a view shows, in [0, 1]: the time watched ÷ the time that a long view needs."""
     return min(1.0, max(0.0, watch_ms) / _needed_ms(duration_seconds))
 
 
@@ -44,10 +44,10 @@ def watch_fraction(watch_ms: float, duration_seconds: float) -> float:
 
 
 def counted_watch_ms(watch_ms: NDArray[Any], duration_seconds: NDArray[Any]) -> NDArray[np.float64]:
-    """Compute the watch time that counts of views, for whole columns: three times the length of the video, or a minute
-    of a short one; ten minutes where the length is unknown (≤ 0).
+    """Return the watch time that counts, for whole columns: at most three times the video's length, or a minute for a
+    short video; ten minutes if the length is unknown (≤ 0).
 
-    Videos loop, and people watch them again; but a phone that was left alone for hours must not own an average.
+    Videos loop, and people watch them again. But a phone left alone for hours must not dominate an average.
     """
     most = np.where(
         duration_seconds > 0,

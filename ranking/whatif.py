@@ -1,9 +1,9 @@
-"""Counterfactual comparison of two configurations: ranks logged requests under both and reports the differences.
+"""Compares two configurations counterfactually: ranks logged requests under both and reports the differences.
 
 Positions, exposure and maturity follow from the two slates alone. The users' reaction does not: only randomly shown
-videos tell about it. The change in long views is therefore estimated from the log's exploration slots, weighted by
-their propensities (self-normalized inverse propensity scoring; Swaminathan & Joachims, NIPS 2015). With too few of
-them no estimate is given.
+videos reveal it. The change in long views is therefore estimated from the log's exploration slots, weighted by their
+propensities (self-normalized inverse propensity scoring; Swaminathan & Joachims, NIPS 2015). With too few of them no
+estimate is given.
 """
 
 from __future__ import annotations
@@ -81,10 +81,10 @@ class LongViews:
 class WhatIf:
     """Result of the comparison.
 
-    `moved`: mean number of places by which a video on both pages moved; `replaced`: share of the candidate's places
-    whose video is not on the current page; `unchanged_pages`: share of equal pages; `maturity_violations`: videos above
-    the request's limit. `categories`, `creators`: change in the share of all places, largest first. `long_views` is
-    None if the log has too few explored impressions; `effective_samples` is their number.
+    `moved`: mean number of positions by which a video on both pages moved; `replaced`: share of the candidate's
+    positions whose video is not on the current page; `unchanged_pages`: share of equal pages; `maturity_violations`:
+    videos above the request's limit. `categories`, `creators`: change in the share of all positions, largest first.
+    `long_views` is None if the log has too few explored impressions; `effective_samples` is their effective number.
     """
 
     requests: int
