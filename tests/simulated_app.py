@@ -1,7 +1,7 @@
 """Runs the app for days of simulated time with clients, then checks its state once every fault has ended.
 
-One process: its consumers under the local host's message pump, its refresh loops, its endpoints. The document store is
-in memory, the bus SQLite, blobs are files; each fails by plan (`tests/planned_faults.py`).
+Everything runs in one process: consumers under the local host's message pump, refresh loops, endpoints. The document
+store is in memory, the bus SQLite, blobs are files; each fails by plan (`tests/planned_faults.py`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Checks an OpenAPI document for constructs that break client generators.
 
-Each rule stands for a generator that crashed, for a field that became required, or for apps that would break with the
-first new value.
+Each rule stands for a generator that crashed, a field that wrongly became required, or apps that would fail on a new
+value.
 """
 
 from __future__ import annotations

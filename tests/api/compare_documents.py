@@ -1,8 +1,8 @@
 """`python -m tests.api.compare_documents OLD.json NEW.json` lists what changed between two API documents.
 
 Compares what a client sees: paths, methods, operation ids, scopes, parameters, status codes, problem codes, response
-headers, and every field of every body with its types, its values and whether it must be there. How a schema is written
-(by reference or inline, `null` in a list of types or in `anyOf`) and texts for people are left out.
+headers, and every field of every body with its types, its values and whether it is required. Ignores texts for people,
+and how a schema is written (by reference or inline, `null` in a list of types or in `anyOf`).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Runs Schemathesis against the served app: generates requests from the document and checks each response.
 
-`python -m tests.api.fuzzing --cases 1000` goes on for as long as you like; `make test` runs a few.
+`python -m tests.api.fuzzing --cases 1000` runs as many cases as you like; `make test` runs a few.
 """
 
 from __future__ import annotations

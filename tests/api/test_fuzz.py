@@ -1,6 +1,6 @@
 """Random cursors, ids, tokens and event batches get a response below 500 that repeats no input.
 
-The handlers are called as the host calls them, without sockets, so that many cases fit in a second.
+The handlers are called as the host calls them, without sockets, so many cases run in a second.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """An instance with a jumping or wrong clock loses and refuses nothing valid; `sentAt` corrects device clocks.
 
-Through the served app; the dates of two services are those of our test servers for App Configuration and Cosmos DB.
+Runs the served app; the dates of two services come from our test servers for App Configuration and Cosmos DB.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Every accepted event counts once after any plan of faults has ended, without manual repair.
 
-The whole app in simulated time (`tests/simulated_app.py`). Hypothesis makes up plans of faults that end within two
-days, and what happens meanwhile. `HYPOTHESIS_PROFILE=long` tries 2,000 of them.
+Runs the whole app in simulated time (`tests/simulated_app.py`). Hypothesis generates plans of faults that end within
+two days, and the traffic meanwhile. `HYPOTHESIS_PROFILE=long` tries 2,000 of them.
 """
 
 from __future__ import annotations

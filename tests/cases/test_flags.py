@@ -1,6 +1,6 @@
 """A damaged flag affects no other, and the kill switch works whatever other flags contain.
 
-Through the feed of the served app, on both sources: a flags file, and App Configuration (our test server).
+Requests feeds of the served app with both flag sources: a flags file, and App Configuration (our test server).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Instances that write old and new format versions side by side lose nothing and count nothing twice.
 
-Two instances of the app on one store, one bus and one archive; the new one has every `WRITE_…_VERSION` switched. Which
-of them serves, accepts, folds and rolls up is drawn for each page of a walk through the feed.
+Two instances of the app share one store, one bus and one archive; the new one has every `WRITE_…_VERSION` switched. For
+each page of a feed, the test draws which of them serves, accepts, folds and rolls up.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Temporary refusals lose nothing: consumers retry with growing pauses, and permanent failures block nobody else.
 
-The consumers on a store, a topic and a clock in memory. Pauses are noted, not slept.
+The consumers run on an in-memory store, topic and clock. Pauses are recorded, not slept.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def test_three_days_of_outage_use_up_no_message() -> None:
     assert MESSAGE_TTL_SECONDS / (parked_sessions.LONGEST_PAUSE_SECONDS / 2) < MAX_DELIVERIES
 
 
-def test_session_that_keeps_failing_is_left_alone_longer_each_time() -> None:
+def test_session_that_keeps_failing_pauses_longer_each_time() -> None:
     now = 0.0
     parked = ParkedSessions(lambda: now)
     waits = []

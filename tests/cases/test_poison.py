@@ -1,7 +1,7 @@
 """An unreadable message blocks no session, erasure, list, replay or sweep.
 
-Through the served app on the embedded bus; what only Service Bus can carry (a body that is no bytes) through the SDK
-against our test broker.
+Runs the served app on the embedded bus; bodies that only Service Bus can carry (no bytes) go through the SDK to our
+test broker.
 """
 
 from __future__ import annotations

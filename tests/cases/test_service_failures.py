@@ -1,6 +1,6 @@
 """Clients get the documented errors and no data is lost while Cosmos DB or Service Bus fail.
 
-The app on the real SDKs, over our test servers with a plan of faults.
+Runs the app on the real SDKs, over our test servers with a plan of faults.
 """
 
 from __future__ import annotations

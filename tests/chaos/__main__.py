@@ -1,10 +1,11 @@
 """`python -m tests.chaos [--small] [--seed N]`: the fault-injection run; a table at its end, exit 1 on any difference.
 
-Users send from here over real HTTP to two `python -m local` processes that share their state; meanwhile processes are
-killed and frozen, dependencies go down, connections and writes are cut. Every client sends until it has seen a 202,
-so in the end every event was accepted, some of them many times, and each must count exactly once. Whoever has more
-than 100 events (the ring of identities) re-sends batches but packs none again, and so do users without consent, for
-whom no ring is kept: that is the guarantee as stated.
+Clients send over real HTTP to two `python -m local` processes that share their state. Meanwhile processes are killed
+and frozen, dependencies go down, connections and writes are cut. Every client resends until it gets a 202, so in the
+end every event was accepted, some of them many times, and each must count exactly once.
+
+Users with more than 100 events (the size of the ring of identities) resend batches but never repack them. So do users
+without consent, who have no ring. That is the guarantee as documented.
 """
 
 from __future__ import annotations

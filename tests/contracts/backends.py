@@ -1,10 +1,10 @@
 """The backends each contract suite runs on.
 
-To add one: write an async context manager that takes a scratch folder and gives a `Rig`, and list it below under its
-port. When what it needs is not installed, call `pytest.skip` with what is missing.
+To add one: write an async context manager that takes a scratch folder and yields a `Rig`, and list it below under its
+port. When a requirement is not installed, call `pytest.skip` with its name.
 
-Suites wait for nothing: time passes by `Rig.advance`, which must move whatever the backend goes by, be it in this
-process or on a server. `Rig.another` gives a second client of the same state, as another process would have.
+Suites never wait: `Rig.advance` moves the clock of the backend, in this process or on a server. `Rig.another` returns a
+second client of the same state, as in another process.
 """
 
 from __future__ import annotations

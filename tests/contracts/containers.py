@@ -1,7 +1,7 @@
 """The contract suites on Microsoft's emulators from compose.yaml: with AZURE_EMULATORS=compose they join the others.
 
-Nobody can move an emulator's clock, so tests that let time pass are left out. The bus is one for all tests: each
-begins by emptying it, and they must not run side by side (`-n 0`).
+An emulator's clock cannot be moved, so tests that let time pass are left out. All tests share one bus: each begins by
+emptying it, and they must not run in parallel (`-n 0`).
 """
 
 from __future__ import annotations

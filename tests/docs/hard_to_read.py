@@ -1,7 +1,7 @@
 """`python -m tests.docs.hard_to_read [folder …]` lists hard-to-read docstrings, comments and test names.
 
-Worst first: sentences of more than 30 words, docstrings that open with a relative or passive clause instead of a verb
-or a noun, and names of tests above 80 characters. A list to work through, not a gate.
+Lists, worst first: sentences of more than 30 words, docstrings that open with a relative or passive clause instead of a
+verb or a noun, and test names above 80 characters. The list is a guide, not a gate.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """`python -m tests.docs.picked --seed 1` picks ten modules, ten tests and ten paragraphs of docs to restate.
 
-For a trial of plain words: a reader who has not seen the code restates each first sentence; what is restated wrongly is
+For reading trials: a reader who has not seen the code restates each first sentence; wrongly restated ones are
 rewritten. Equal seeds pick the same from the same tree.
 """
 

@@ -1,7 +1,7 @@
 """`python -m tests.e2e.check_import --videos V --exposures E` checks that an import matches its log.
 
-Imports into an empty folder, then compares, for ten users, the debug signals with a plain count over the log, and
-their feeds with each other and with the fallback. Exits 1 on any difference.
+Imports into an empty folder. Then compares, for ten users, the debug signals with a plain count over the log, and their
+feeds with each other and with the fallback. Exits with 1 on any difference.
 """
 
 from __future__ import annotations

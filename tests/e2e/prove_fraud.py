@@ -1,8 +1,8 @@
 """`make prove-fraud` measures how far an extracted app key moves statistics, with the current and the former rule.
 
-One invented user with one receipt sends thousands of views, of a video that was on the page and of one that was not;
-then a thousand invented users with honest-looking pages send a view of each video. Prints the video's rank among all
-videos of the tenant by views of the week, before and after each trial. Exits with 1 when more than documented moved.
+One invented user with one receipt sends thousands of views, of a video that was on the page and of one that was not.
+Then a thousand invented users with realistic pages send a view of each video. Prints the video's rank among all videos
+of the tenant by views of the week, before and after each trial. Exits with 1 when the rank moves more than documented.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """`make prove-freshness` measures how soon writes show in feeds of every process, with production's intervals.
 
-A video is written as the content room writes it, by another program; every process is asked by a client that keeps
-pages as long as `Cache-Control` allows. An event is sent to one process; every process is asked until the user's feed
-has changed. Such a feed is personalized, so clients may not keep it.
+Another program writes a video as the CMS does; a client that keeps pages as long as `Cache-Control` allows requests it
+from every process. An event is sent to one process; every process is requested until the user's feed has changed. Such
+a feed is personalized, so clients may not cache it.
 """
 
 from __future__ import annotations

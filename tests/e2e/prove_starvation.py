@@ -1,9 +1,10 @@
 """`make prove-starvation` measures what one tenant's invented hints cost the service and the other tenant.
 
-One process serves two tenants of 10,000 videos; 200 rules address hints of the first one, which sends a steady stream
-of requests: with one hint for all, then with a hint that nobody named in each, then with a new combination of the named
-ones in each. The other tenant asks as steadily all the while.
-Measured: CPU of the process for each request, its memory, and the other tenant's p95, from when a request was due.
+One process serves two tenants of 10,000 videos. 200 rules address hints of the first one, which sends a steady stream
+of requests: with one hint for all, then with an unknown hint in each, then with a new combination of known hints in
+each. The other tenant sends requests at the same steady rate.
+
+Measures CPU of the process per request, its memory, and the other tenant's p95, from when a request was due.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
 """`make prove-switch` measures how long the kill switch takes to reach clients.
 
-Several processes serve on one port under load, with production's intervals. Clients keep pages as long as
-`Cache-Control` allows. The switch is pulled and pushed back with the operators' own command: while the document store
-works, while it is down, and after every process's clock was set back by an hour and forward by a day. All of it runs
-on a flags file, and on App Configuration (the real SDK against the test server).
-Measured: from before the command begins to the last page any client showed that the switch forbids.
+Several processes serve on one port under load, with production's intervals. Clients keep pages as long as `Cache-
+Control` allows. The operators' own command flips the switch off and on: while the document store works, while it is
+down, and after every process's clock was set back by an hour and forward by a day. Everything runs on a flags file, and
+on App Configuration (the real SDK against the test server).
+
+Measures the time from before the command begins to the last page shown by any client that the switch forbids.
 """
 
 from __future__ import annotations

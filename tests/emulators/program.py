@@ -1,8 +1,8 @@
-"""All four test servers as one program with one clock, and an HTTP endpoint that makes them fail and moves time.
+"""Runs all four test servers as one program with one clock; an HTTP endpoint injects faults and moves time.
 
     POST   /clock             {"advance": 600}              seconds
     POST   /faults/<server>   {"match": "batch", "cut": "after", "times": 1}   fields of `faults.Fault`
-    DELETE /faults/<server>                                  everything works again
+    DELETE /faults/<server>                                  clear all faults
     POST   /down/<server>     {"seconds": 600}               cut every connection, until that much time has passed
     POST   /refuse/<server>   POST /accept/<server>          stop listening, and listen again
     POST   /garbage/servicebus                               bytes that are no frame, on every connection

@@ -1,10 +1,9 @@
 """Translates the policies of a snapshot to an Apache configuration with ModSecurity and the public Core Rule Set.
 
-One virtual host for each policy, and one before them that takes a path to its policy as the gateway does.
+Each policy gets a virtual host, and one in front of them routes a path to its policy as the gateway does.
 
-What is not translated: limits per address, and Microsoft's own rules, which are not public. Where these replace or
-resemble a public rule, that one stands for them (`STANDS_FOR`). A public rule that the deployed set does not have is
-off.
+Not translated: limits per address, and Microsoft's own rules, which are not public. Where these replace or resemble a
+public rule, that one is used instead (`STANDS_FOR`). A public rule missing from the deployed set is off.
 """
 
 from __future__ import annotations

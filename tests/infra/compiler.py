@@ -1,6 +1,6 @@
 """Runs the official Bicep compiler on `infra/bicep`: templates, parameters, snapshots, findings.
 
-One compile serves every test and every worker process; `.pytest_cache/bicep` keeps it under a hash of the sources.
+All tests and worker processes share one compilation, cached in `.pytest_cache/bicep` under a hash of the sources.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The rules of Microsoft's default rule set 2.1 that an override can name, by group as the policy names it.
 
-Source: "Web Application Firewall DRS and CRS rule groups and rules" on learn.microsoft.com. An override of a rule that
-the set does not have is refused by the deployment. The set follows the OWASP Core Rule Set 3.3.2 at paranoia level 2.
+Source: "Web Application Firewall DRS and CRS rule groups and rules" on learn.microsoft.com. A deployment refuses an
+override of a rule that the set does not have. The set follows the OWASP Core Rule Set 3.3.2 at paranoia level 2.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Reference implementation of the diversity of a page, one candidate at a time; the compiled one must agree with it.
 
-Maximal marginal relevance (Carbonell & Goldstein, SIGIR 1998): the next place goes to the video with the highest
-score − `options.diversity` × (its similarity to the most similar video already on the page).
+Maximal marginal relevance (Carbonell & Goldstein, SIGIR 1998): the next place goes to the video with the highest score
+− `options.diversity` × (its similarity to the most similar video already on the page).
 
 A skipped video stays a candidate, so it comes later on this page or on a later one. If only blocked videos are left,
 they are served, because a short page is worse.

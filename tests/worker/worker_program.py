@@ -1,8 +1,8 @@
 """Indexes the app with the official worker library and invokes every function; prints the results as JSON.
 
-A program of its own because the library needs Python 3.13. The environment names an embedded app with an empty data
-folder. Printed: {"worker": …, "sdk": …, "python": …, "functions": {name: trigger}, "calls": [{function, ok, status,
-error, body}]}; a call has a status and a body if it was HTTP.
+This is a separate program because the library needs Python 3.13. Environment variables configure an embedded app with
+an empty data folder. Prints {"worker": …, "sdk": …, "python": …, "functions": {name: trigger}, "calls": [{function, ok,
+status, error, body}]}; an HTTP call has a status and a body.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Implements AMQP: connections, links, transfers, settlements, faults. The thread is in `reactor_thread.py`.
 
-A request's label, which faults match, is `send <path>`, `settle <path>`, `open <path>`, `token <path>` or
-`manage <path> <operation>`, paths in lower case. `status` with `condition` answers a request of management so.
+Fault labels are `send <path>`, `settle <path>`, `open <path>`, `token <path>` or `manage <path> <operation>`, paths in
+lower case. For a management request, `status` with `condition` is the response.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Queues, topics and subscriptions as plain state: no sockets, time from the clock, owners are opaque.
 
-A message waits, is locked by a receiver, and is settled; a lock that ran out is an abandoned delivery. With
-sessions, the lock is the session's and one owner at a time gets its messages in order.
+A message waits, is locked by a receiver, and is settled; an expired lock counts as an abandoned delivery. With
+sessions, the lock is the session's, and one owner at a time gets its messages in order.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """AMQP messages as bytes: their sections, batches of them, and the parts a broker writes itself.
 
-A message is a row of sections, each a described value. A broker replaces the header and the annotations and leaves
-the rest, the bare message, untouched.
+A message is a sequence of sections, each a described value. A broker replaces the header and the annotations and leaves
+the rest, the bare message, unchanged.
 """
 
 from __future__ import annotations

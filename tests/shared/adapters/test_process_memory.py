@@ -43,7 +43,7 @@ def test_threads_share_one_pool_of_free_memory() -> None:
     assert heaps("without") > 1
 
 
-def test_the_collector_leaves_alone_what_the_imports_made() -> None:
+def test_garbage_collector_skips_objects_created_by_imports() -> None:
     program = """
 import gc
 import function_app

@@ -30,7 +30,7 @@ def sent(response: func.HttpResponse) -> Any:
     ),
     mimetype=st.sampled_from(["application/json", "text/plain", "text/html"]),
 )
-def test_it_is_sent_as_the_library_sends_its_own(
+def test_response_is_sent_like_one_of_the_library(
     body: bytes, status: int, headers: dict[str, str], mimetype: str
 ) -> None:
     ours = HttpResponse(body, status_code=status, headers=headers, mimetype=mimetype)
@@ -39,14 +39,14 @@ def test_it_is_sent_as_the_library_sends_its_own(
 
 
 @given(name=NAMES, value=VALUES)
-def test_headers_are_read_by_any_spelling(name: str, value: str) -> None:
+def test_header_names_ignore_case(name: str, value: str) -> None:
     headers = HttpResponse(headers={name: value}).headers
     for spelled in (name, name.lower(), name.upper()):
         assert headers[spelled] == headers.get(spelled) == value
         assert spelled in headers
 
 
-def test_absent_header_is_not_there() -> None:
+def test_missing_header_reads_as_absent() -> None:
     headers = HttpResponse(headers={"ETag": "x"}).headers
     assert "Vary" not in headers
     assert headers.get("Vary", "none") == "none"
