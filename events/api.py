@@ -129,7 +129,7 @@ class EventsApi:
             Parameter(
                 "Idempotency-Key",
                 "header",
-                "Yours, one for each batch; the body counts too, so a key used twice loses nothing.",
+                "Your key, one for each batch. The body counts too, so a key used twice by mistake loses nothing.",
                 {"type": "string", "maxLength": MAX_IDEMPOTENCY_KEY},
             ),
         ),

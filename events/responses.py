@@ -28,12 +28,12 @@ class RejectedEvent(View):
 
 
 class BatchReceipt(View):
-    """What became of a batch."""
+    """Result of a batch."""
 
     accepted: Count
     rejected: Annotated[
         list[RejectedEvent],
-        Field(description="Events that were refused one by one; the others count. Do not send these again."),
+        Field(description="Refused events; the others count. Do not send these again."),
     ]
     batch_id: Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
 
@@ -48,16 +48,16 @@ def _describe(schema: dict[str, Any]) -> None:
     }
     properties["watchTimeMs"]["description"] = "Required for `video_view`."
     properties["feedRequestId"]["description"] = "`feedRequestId` of the page that showed the video."
-    properties["eventId"]["description"] = "Yours; the same id is counted once, whatever batch it comes in."
+    properties["eventId"]["description"] = "Your id. The same id counts once, whatever batch it is in."
     properties["playId"]["description"] = (
-        "Yours, one for each play of a video. Required for `progress`; a `video_view` with one counts what its "
-        "heartbeats have not."
+        "Your id, one for each play of a video. Required for `progress`. A `video_view` with one adds only the time "
+        "that its heartbeats have not."
     )
     properties["positionMs"]["description"] = (
-        "Required for `progress`: how long the play has played so far. It goes on when the video begins again, and "
-        "stands still in a pause."
+        "Required for `progress`: how long the play has lasted so far. It continues when the video starts again, and "
+        "stops during a pause."
     )
-    properties["sessionId"]["description"] = "Yours, one for each session of the app."
+    properties["sessionId"]["description"] = "Your id, one for each session of the app."
 
 
 EventTime = TypeAliasType(
@@ -79,32 +79,32 @@ EventTime = TypeAliasType(
 
 
 class Event(WireEvent):
-    """Something that happened to a video. Unknown fields are dropped."""
+    """One event. Unknown fields are dropped."""
 
     model_config = ConfigDict(json_schema_extra=_describe)
 
     timestamp: Annotated[
         EventTime,
         Field(
-            description="When it happened. `sentAt` corrects the device's clock. More than 5 min ahead counts as now; "
-            "older than 7 days is refused."
+            description="When it happened. `sentAt` corrects the device's clock. A time more than 5 min ahead counts "
+            "as now; events older than 7 days are refused."
         ),
     ]
 
     startedAt: Annotated[
         EventTime | None,
-        Field(description="When the play began, the same in all its events. Required beside `playId`."),
+        Field(description="When the play began, the same in all its events. Required with `playId`."),
     ] = None
 
 
 class EventBatch(BaseModel):
-    """A batch of events. One that is refused does not sink the others."""  # for the document; the handler reads it
+    """A batch of events. A refused event does not affect the others."""  # for the document only
 
     events: Annotated[list[Event], Field(min_length=1, max_length=MAX_EVENTS)]
     sentAt: Annotated[
         EventTime | None,
         Field(
-            description="What the device's clock shows when the batch is sent for the first time. A clock that is off "
-            "by more than a minute is corrected. What cannot be read is ignored."
+            description="Time of the device's clock when the batch is first sent. A clock that is off by more than a "
+            "minute is corrected. An invalid value is ignored."
         ),
     ] = None

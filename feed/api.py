@@ -41,18 +41,18 @@ STAGES_EVERY = 8
 """One in this many feeds is timed by stage, and every sampled trace. Timing all of them would cost 10 % of a ready
 page."""
 
-IF_NONE_MATCH = Parameter("If-None-Match", "header", "The ETag you have; 304 when it still holds.", {"type": "string"})
+IF_NONE_MATCH = Parameter("If-None-Match", "header", "The ETag of your copy; 304 if it is current.", {"type": "string"})
 INCLUDE = Parameter(
     "include",
     "query",
-    f"What each item brings besides, with commas between: {', '.join(INCLUDES)}.",
+    f"Additional members of each item, separated by commas: {', '.join(INCLUDES)}.",
     {"type": "string", "pattern": f"^({'|'.join(INCLUDES)})(,({'|'.join(INCLUDES)}))*$"},
     example="renditions,captions",
 )
 CACHE_HEADERS = {
     "ETag": "Weak; send it back in If-None-Match.",
     "Cache-Control": "Always private.",
-    "Vary": "Every request header that decides: a copy is for requests with the same values.",
+    "Vary": "Request headers that the response depends on: reuse a copy only for the same values.",
 }
 _HINT_EXAMPLES = {"country": "DE", "language": "pt-BR", "ageBand": "13-17", "platform": "ios"}
 HINT_PARAMETERS = tuple(
@@ -61,14 +61,14 @@ HINT_PARAMETERS = tuple(
 FEED_NAME = Parameter(
     "feed",
     "query",
-    "The name of a feed of the tenant; `home`, which every tenant has, when absent.",
+    "Name of one of the tenant's feeds. Default: `home`, which every tenant has.",
     {"type": "string", "pattern": f"^{SLUG.pattern}$"},
     example="home",
 )
 ORDER = Parameter(
     "order",
     "query",
-    "Of the feed `following`: `ranked` for the user, as when absent, or `newest` first.",
+    "Order of the feed `following`: `ranked` for the user (the default), or `newest` first.",
     {"type": "string", "enum": list(ORDERS)},
     example="ranked",
 )
@@ -77,7 +77,7 @@ FILTER_PARAMETERS = tuple(
     Parameter(
         name,
         "query",
-        f"{says} Given several times: any of them; with other filters: all. At most {MAX_VALUES} values together.",
+        f"{says} Repeated: any of the values. Different filters: all of them. At most {MAX_VALUES} values in all.",
         {"type": "array", "items": {"type": "string", "maxLength": MAX_VALUE_CHARS}, "maxItems": MAX_VALUES},
         example=[_FILTER_EXAMPLES[name]] if name in _FILTER_EXAMPLES else None,
     )
@@ -137,11 +137,11 @@ class FeedApi:
         "v1/feed",
         "The next videos for a user",
         tag="feed",
-        description="Walk on with `nextCursor` until it is null. When the service cannot or may not personalize, the "
-        "page is the popular feed and `reason` says why: treat it as any other page.",
+        description="Request further pages with `nextCursor` until it is null. If the service cannot or may not "
+        "personalize, the page is the popular feed and `reason` says why. Treat it like any other page.",
         responses={
-            200: Response("A page, best first. No video comes twice.", FeedPage, PAGE_EXAMPLE, CACHE_HEADERS),
-            304: Response("The page you have, identified by If-None-Match, is still the one.", headers=CACHE_HEADERS),
+            200: Response("A page, best first. No video is repeated.", FeedPage, PAGE_EXAMPLE, CACHE_HEADERS),
+            304: Response("Your copy, identified by If-None-Match, is still current.", headers=CACHE_HEADERS),
         },
         scopes=("sdk", "cms", "ops"),
         user=True,
@@ -156,14 +156,14 @@ class FeedApi:
             Parameter(
                 "limit",
                 "query",
-                "How many videos; the tenant's default when absent.",
+                "Number of videos. Default: the tenant's setting.",
                 {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT},
                 example=20,
             ),
             Parameter(
                 "cursor",
                 "query",
-                "`nextCursor` of the page before; valid 12 hours, for its user only.",
+                "`nextCursor` of the previous page. Valid for 12 hours and for the same user only.",
                 {"type": "string", "pattern": f"^[A-Za-z0-9._-]{{0,{MAX_CHARS}}}$"},
             ),
             FEED_NAME,
@@ -235,11 +235,11 @@ class FeedApi:
         "v1/videos/{id}",
         "A video by its id",
         tag="feed",
-        description="For links into an app. Shown under the rules of the feed, but for what the user has seen. 404 for "
-        "a video that this viewer may not see, as for one that does not exist.",
+        description="For links into an app. The rules of the feed apply, except that seen videos are returned too. 404 "
+        "for a video that does not exist, and for one that this viewer cannot see.",
         responses={
             200: Response("The video, as in a feed, without score and rank.", VideoItem, VIDEO_EXAMPLE, CACHE_HEADERS),
-            304: Response("What you have still holds.", headers=CACHE_HEADERS),
+            304: Response("Your copy is still current.", headers=CACHE_HEADERS),
         },
         scopes=("sdk", "cms", "ops"),
         user=True,
@@ -259,10 +259,10 @@ class FeedApi:
         "v1/videos",
         "Videos by their ids",
         tag="feed",
-        description="The same for several ids. Those that are not found are left out.",
+        description="Like `/v1/videos/{id}`, for several ids. Videos that are not found are left out.",
         responses={
             200: Response("The videos.", VideoItems, {"items": [VIDEO_EXAMPLE]}, CACHE_HEADERS),
-            304: Response("What you have still holds.", headers=CACHE_HEADERS),
+            304: Response("Your copy is still current.", headers=CACHE_HEADERS),
         },
         scopes=("sdk", "cms", "ops"),
         user=True,
@@ -274,7 +274,7 @@ class FeedApi:
             Parameter(
                 "ids",
                 "query",
-                f"1 to {MAX_IDS} ids, each as a parameter of its own; commas between them are read too.",
+                f"1 to {MAX_IDS} ids, as repeated parameters or separated by commas.",
                 {
                     "type": "array",
                     "items": {"type": "string", "pattern": f"^{VIDEO_ID.pattern}$"},
@@ -314,13 +314,13 @@ class FeedApi:
     @endpoint(
         "GET",
         "v1/config",
-        "What an SDK needs to know to behave",
+        "Limits and settings for SDKs",
         tag="feed",
         responses={
             200: Response(
                 "Limits, how often to send events, hints, cache times.", Config, _CONFIG_EXAMPLE, CACHE_HEADERS
             ),
-            304: Response("What you have still holds.", headers=CACHE_HEADERS),
+            304: Response("Your copy is still current.", headers=CACHE_HEADERS),
         },
         scopes=("sdk", "cms", "ops"),
         cors=True,

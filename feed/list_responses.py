@@ -11,7 +11,7 @@ from shared.domain.follows import KINDS
 from shared.web.list_cursor import MAX_CHARS
 from shared.web.responses import Count, Time, View
 
-NextCursor = Annotated[str | None, Field(max_length=MAX_CHARS, description="null: nothing follows.")]
+NextCursor = Annotated[str | None, Field(max_length=MAX_CHARS, description="null on the last page.")]
 PERSON = "person"
 """The kind of followed people, served by `stories/`."""
 Kind = Annotated[str, Field(json_schema_extra={"enum": [*KINDS, PERSON]})]
@@ -21,13 +21,13 @@ class ListedItem(VideoItem):
     """A video of one of the user's lists."""
 
     listed_at: Annotated[Time, Field(description="When it was saved, liked or last watched.")]
-    position_ms: Annotated[Count | None, Field(description="How far it was watched. Only of `continue`.")] = None
+    position_ms: Annotated[Count | None, Field(description="How far it was watched. Only in `continue`.")] = None
 
 
 class ListedVideos(View):
     """A page of one of the user's lists."""
 
-    items: Annotated[list[ListedItem], Field(description="Newest first, without what the viewer may not see.")]
+    items: Annotated[list[ListedItem], Field(description="Newest first, without videos that the viewer cannot see.")]
     next_cursor: NextCursor
 
 
@@ -37,7 +37,7 @@ class FollowedItem(View):
     kind: Kind
     id: str
     followed_at: Time
-    state: Annotated[str | None, Field(description="Of people: `requested` until they agree, then `accepted`.")] = None
+    state: Annotated[str | None, Field(description="For people: `requested` until they agree, then `accepted`.")] = None
 
 
 class Following(View):
@@ -50,12 +50,12 @@ class Following(View):
 class Episode(VideoItem):
     """A video of a series."""
 
-    seen: Annotated[bool | None, Field(description="Whether the viewer was shown it; null where that may not be used.")]
+    seen: Annotated[bool | None, Field(description="Whether it was shown to the viewer; null if that may not be used.")]
 
 
 class Series(View):
     """A page of a series."""
 
     series_id: str
-    items: Annotated[list[Episode], Field(description="By season, episode, id; without a number after those with one.")]
+    items: Annotated[list[Episode], Field(description="Ordered by season, episode, id; unnumbered ones come last.")]
     next_cursor: NextCursor

@@ -33,7 +33,7 @@ CACHE_CONTROL = "private, no-store"
 _LIMIT = Parameter(
     "limit",
     "query",
-    "How many entries; the tenant's default when absent.",
+    "Number of entries. Default: the tenant's setting.",
     {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT},
     example=20,
 )
@@ -86,13 +86,13 @@ class ListsApi:
     @_videos_of(
         "saved",
         "The videos that the user saved",
-        "Newest first. What the viewer may not see is left out, by the rules of the feed.",
+        "Newest first. Videos that the viewer cannot see under the rules of the feed are left out.",
     )
     async def get_saved(self, call: Call) -> func.HttpResponse:
         """Return a page of the videos that the user saved and did not unsave."""
         return await self._videos(call, SAVED)
 
-    @_videos_of("liked", "The videos that the user likes", "As `/v1/me/saved`.")
+    @_videos_of("liked", "The videos that the user likes", "Like `/v1/me/saved`.")
     async def get_liked(self, call: Call) -> func.HttpResponse:
         """Return a page of the videos that the user liked and did not unlike."""
         return await self._videos(call, LIKED)
@@ -100,8 +100,9 @@ class ListsApi:
     @_videos_of(
         "continue",
         "The videos that the user can continue",
-        "Started and not finished, watched last first, with the position: videos of five minutes and more, and "
-        "episodes of a series, of which a minute or a fifth was watched. Otherwise as `/v1/me/saved`.",
+        "Videos that were started and not finished, with the position; the last watched comes first. Only videos of "
+        "five minutes or more, and episodes of a series, of which a minute or a fifth was watched. Otherwise "
+        "like `/v1/me/saved`.",
         positionMs=61_000,
     )
     async def get_continue(self, call: Call) -> func.HttpResponse:
@@ -111,10 +112,10 @@ class ListsApi:
     @endpoint(
         "GET",
         "v1/me/following",
-        "What the user follows",
+        "The creators, categories, series and people that the user follows",
         tag="lists",
-        description="Creators, categories and series, newest first. People only where `kind` asks for them and the "
-        "tenant has stories, in the order of their ids.",
+        description="Creators, categories and series, newest first. People are returned only with `kind=person`, if "
+        "the tenant has stories, ordered by id.",
         responses={
             200: Response(
                 "A page.",
@@ -134,7 +135,7 @@ class ListsApi:
             Parameter(
                 "kind",
                 "query",
-                f"Only these: {', '.join(KINDS)}, {PERSON}. Every kind but people when absent.",
+                f"Only this kind: {', '.join(KINDS)}, {PERSON}. Default: every kind except people.",
                 {"type": "string", "enum": [*KINDS, PERSON]},
                 example="creator",
             ),
@@ -169,8 +170,8 @@ class ListsApi:
         "v1/series/{id}",
         "The videos of a series, in order",
         tag="lists",
-        description="By season, episode, id, under the rules of the feed, but for what the user has seen. 404 where "
-        "this viewer may see none of it, as for a series that does not exist.",
+        description="Ordered by season, episode and id. The rules of the feed apply, except that seen videos are "
+        "returned too. 404 for a series that does not exist, and for one of which this viewer can see nothing.",
         responses={
             200: Response(
                 "A page.",

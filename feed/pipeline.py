@@ -71,12 +71,12 @@ REASONS: dict[str, str] = {
     "no_consent": "The user opted out of personalization (`X-Personalization: off`).",
     "kill_switch": "Operators switched personalization off, for everyone or for this tenant.",
     "flags_unavailable": "The state of the kill switch is not known yet.",
-    "dark_launch": "The user is in the sample that gets the popular feed while both are compared.",
+    "dark_launch": "The user is in the sample that gets the popular feed while both feeds are compared.",
     "not_in_rollout": "The roll-out does not include this tenant or user.",
     "tenant_disabled": "The tenant switched personalization off.",
-    OVERLOADED: "The service is busy: a ready page costs it less.",
-    "signals_paused": "Signals kept failing, so they are not even asked for until a probe succeeds.",
-    "signals_unavailable": "The user's signals did not come in time.",
+    OVERLOADED: "The service is overloaded and serves a prepared page.",
+    "signals_paused": "Reading signals kept failing, so they are not read until a probe succeeds.",
+    "signals_unavailable": "The user's signals could not be read in time.",
     "cold_start": "Too little is known about the user yet.",
 }
 """Every reason for a fallback, in the order they are checked."""

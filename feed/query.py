@@ -24,10 +24,10 @@ from shared.web.problems import bad_request
 MAX_CURSOR_CHARS = 4_096
 
 HINTS: dict[str, str] = {
-    "country": "The viewer's country (ISO 3166-1), such as DE. Ignored when it cannot be read.",
-    "language": "The viewer's language, as a tag such as pt-BR. Ignored when it cannot be read.",
-    "ageBand": "The viewer's age band, such as 13-17 or 65+. One that cannot be read counts as every age.",
-    "platform": "The viewer's platform, such as ios, android or web. Ignored when it cannot be read.",
+    "country": "The viewer's country (ISO 3166-1), such as DE. Ignored if invalid.",
+    "language": "The viewer's language, as a tag such as pt-BR. Ignored if invalid.",
+    "ageBand": "The viewer's age band, such as 13-17 or 65+. An invalid one counts as every age.",
+    "platform": "The viewer's platform, such as ios, android or web. Ignored if invalid.",
 }
 """Query parameters that describe the viewer, each with its meaning."""
 NOTHING = frozenset(("", "null", "(null)", "<null>", "nil", "none", "undefined", "nan"))

@@ -18,7 +18,7 @@ Reason = Annotated[
     str | None,
     Field(
         json_schema_extra={"enum": [*REASONS, None]},
-        description="Why it fell back:\n" + "\n".join(f"- `{code}`: {text}" for code, text in REASONS.items()),
+        description="Why it is not personal:\n" + "\n".join(f"- `{code}`: {text}" for code, text in REASONS.items()),
     ),
 ]
 
@@ -56,7 +56,7 @@ class Action(View):
 
 
 class VideoItem(View):
-    """A video as apps get it."""
+    """A video for apps."""
 
     video_id: str
     playback_url: str
@@ -64,15 +64,15 @@ class VideoItem(View):
     title: str
     main_tag: str
     tags: list[str]
-    duration_seconds: Annotated[Amount, Field(description="A decimal number, also where it is whole (`12.0`).")]
+    duration_seconds: Annotated[Amount, Field(description="A decimal number, also if it is whole (`12.0`).")]
     maturity_rating: Rating
-    poster_url: Annotated[str | None, Field(description="Left out when there is none, as the fields below.")] = None
+    poster_url: Annotated[str | None, Field(description="Absent if there is none, like the fields below.")] = None
     width: Annotated[Count | None, Field(description="In pixels.")] = None
     height: Count | None = None
     action: Action | None = None
-    series_id: Annotated[str | None, Field(description="The series that it is part of.")] = None
-    season: Annotated[Count | None, Field(description="Its season, where it has a number.")] = None
-    episode: Annotated[Count | None, Field(description="Its episode, where it has a number.")] = None
+    series_id: Annotated[str | None, Field(description="Its series.")] = None
+    season: Annotated[Count | None, Field(description="Its season number, if any.")] = None
+    episode: Annotated[Count | None, Field(description="Its episode number, if any.")] = None
     renditions: Annotated[list[Rendition] | None, Field(description="Only with `include=renditions`.")] = None
     captions: Annotated[list[Caption] | None, Field(description="Only with `include=captions`.")] = None
     metadata: Annotated[
@@ -85,15 +85,15 @@ class FeedVideo(VideoItem):
     """A video of a page."""
 
     score: Annotated[
-        float, Field(description="A decimal number, also where it is whole. Comparable within one page only.")
+        float, Field(description="A decimal number, also if it is whole. Comparable within one page only.")
     ]
-    rank: Annotated[Count, Field(description="0-based place in the whole walk; send it back as `rankPosition`.")]
+    rank: Annotated[Count, Field(description="0-based position over all pages; send it back as `rankPosition`.")]
 
 
 class VideoItems(View):
-    """Videos that were asked for by id."""
+    """Videos requested by id."""
 
-    items: Annotated[list[VideoItem], Field(description="In the order of the ids, without those that are not found.")]
+    items: Annotated[list[VideoItem], Field(description="In the order of the ids, without videos that are not found.")]
 
 
 class Freshness(View):
@@ -117,13 +117,13 @@ class FeedPage(View):
 
 
 class SimilarVideo(FeedVideo):
-    """A video that is like another one."""
+    """A video similar to another one."""
 
     because: Because
 
 
 class SimilarVideosPage(View):
-    """The videos like one video."""  # `SimilarPage.body` builds the bytes; a test compares them with this model
+    """The videos similar to one video."""  # `SimilarPage.body` builds the bytes; a test compares them with this model
 
     mode: Mode
     reason: Reason
@@ -151,21 +151,21 @@ class EventLimits(View):
 
 
 class CacheTimes(View):
-    """How long a client may keep answers."""
+    """How long a client can cache responses."""
 
     fallback_seconds: Count
     config_seconds: Count
 
 
 class OfferedFeed(View):
-    """A feed that apps can ask for besides `home`."""
+    """A feed that apps can request besides `home`."""
 
     id: Annotated[str, Field(description="Send it as `feed`.")]
     title: str
 
 
 class Config(View):
-    """What an SDK needs to know."""
+    """Limits and settings for SDKs."""
 
     feed: FeedLimits
     feeds: list[OfferedFeed]

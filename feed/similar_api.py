@@ -51,13 +51,13 @@ class SimilarApi:
         "v1/videos/{id}/similar",
         "Videos like a video",
         tag="feed",
-        description="What people who watched the video long also watched, then what shares its creator, category or "
-        "tags; each of the two in the viewer's order, or by popularity where `reason` says so. Shown under the rules "
-        "of the feed. It may be short, and has no further pages. Quote `feedRequestId` in the events about it, as for "
-        "a feed. 404 for a video that this viewer may not see, as for one that does not exist.",
+        description="First videos that its viewers also watched long, then videos with the same creator, category "
+        "or tags. Both groups are ranked for the viewer, or by popularity if there is a `reason`. The rules of the "
+        "feed apply. The list can be short, and has no further pages. Quote `feedRequestId` in the events about it, as "
+        "for a feed. 404 for a video that does not exist, and for one that this viewer cannot see.",
         responses={
             200: Response("The list, never with the video itself.", SimilarVideosPage, _EXAMPLE, CACHE_HEADERS),
-            304: Response("What you have still holds.", headers=CACHE_HEADERS),
+            304: Response("Your copy is still current.", headers=CACHE_HEADERS),
         },
         scopes=("sdk", "cms", "ops"),
         user=True,
@@ -70,7 +70,7 @@ class SimilarApi:
             Parameter(
                 "limit",
                 "query",
-                f"At most so many videos; {DEFAULT_SIMILAR} when absent.",
+                f"Maximum number of videos. Default: {DEFAULT_SIMILAR}.",
                 {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT},
                 example=DEFAULT_SIMILAR,
             ),

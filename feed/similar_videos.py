@@ -41,8 +41,8 @@ DEFAULT_SIMILAR = 20
 """Number of videos when the request names no limit."""
 TOGETHER, SUBJECT = "watched_together", "same_subject"
 BECAUSE: dict[str, str] = {
-    TOGETHER: "People who watched the one long also watched this one long.",
-    SUBJECT: "It has the creator, the category or a tag of the one.",
+    TOGETHER: "People who watched the given video long also watched this one long.",
+    SUBJECT: "It has the creator, the category or a tag of the given video.",
 }
 """Why a video is on the list."""
 SIMILAR_FEED = fingerprint("\nsimilar")

@@ -94,7 +94,7 @@ class PrivacyApi:
         "v1/privacy/export",
         "Everything stored about a user",
         tag="privacy",
-        responses={200: Response("In words, as far as names are still known.", UserExport)},
+        responses={200: Response("In readable form, with names that are still known.", UserExport)},
         scopes=("privacy", "ops"),
         user=True,
         token_instead=True,
@@ -132,7 +132,7 @@ class PrivacyApi:
         "v1/privacy/erase",
         "Delete everything stored about a user",
         tag="privacy",
-        responses={200: Response("Done; asking twice is harmless.", ErasureReceipt, _RECEIPT_EXAMPLE)},
+        responses={200: Response("Erased. A repeated call is harmless.", ErasureReceipt, _RECEIPT_EXAMPLE)},
         scopes=("privacy", "ops"),
         user=True,
         token_instead=True,
@@ -158,7 +158,7 @@ class PrivacyApi:
     @endpoint(
         "GET",
         "v1/debug/user-signals",
-        "A user's signals in words",
+        "A user's signals in readable form",
         tag="operators",
         responses={
             200: Response("Category figures are decayed to now; seven-day totals are plain counts.", UserSignals)

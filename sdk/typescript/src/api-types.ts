@@ -13,7 +13,7 @@ export interface paths {
         };
         /**
          * The next videos for a user
-         * @description Walk on with `nextCursor` until it is null. When the service cannot or may not personalize, the page is the popular feed and `reason` says why: treat it as any other page.
+         * @description Request further pages with `nextCursor` until it is null. If the service cannot or may not personalize, the page is the popular feed and `reason` says why. Treat it like any other page.
          */
         get: operations["getFeed"];
         put?: never;
@@ -33,7 +33,7 @@ export interface paths {
         };
         /**
          * A video by its id
-         * @description For links into an app. Shown under the rules of the feed, but for what the user has seen. 404 for a video that this viewer may not see, as for one that does not exist.
+         * @description For links into an app. The rules of the feed apply, except that seen videos are returned too. 404 for a video that does not exist, and for one that this viewer cannot see.
          */
         get: operations["lookUpVideo"];
         put?: never;
@@ -53,7 +53,7 @@ export interface paths {
         };
         /**
          * Videos by their ids
-         * @description The same for several ids. Those that are not found are left out.
+         * @description Like `/v1/videos/{id}`, for several ids. Videos that are not found are left out.
          */
         get: operations["lookUpVideos"];
         put?: never;
@@ -71,7 +71,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** What an SDK needs to know to behave */
+        /** Limits and settings for SDKs */
         get: operations["getConfig"];
         put?: never;
         post?: never;
@@ -90,7 +90,7 @@ export interface paths {
         };
         /**
          * The videos that the user saved
-         * @description Newest first. What the viewer may not see is left out, by the rules of the feed.
+         * @description Newest first. Videos that the viewer cannot see under the rules of the feed are left out.
          */
         get: operations["getSaved"];
         put?: never;
@@ -110,7 +110,7 @@ export interface paths {
         };
         /**
          * The videos that the user likes
-         * @description As `/v1/me/saved`.
+         * @description Like `/v1/me/saved`.
          */
         get: operations["getLiked"];
         put?: never;
@@ -130,7 +130,7 @@ export interface paths {
         };
         /**
          * The videos that the user can continue
-         * @description Started and not finished, watched last first, with the position: videos of five minutes and more, and episodes of a series, of which a minute or a fifth was watched. Otherwise as `/v1/me/saved`.
+         * @description Videos that were started and not finished, with the position; the last watched comes first. Only videos of five minutes or more, and episodes of a series, of which a minute or a fifth was watched. Otherwise like `/v1/me/saved`.
          */
         get: operations["getContinue"];
         put?: never;
@@ -149,8 +149,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * What the user follows
-         * @description Creators, categories and series, newest first. People only where `kind` asks for them and the tenant has stories, in the order of their ids.
+         * The creators, categories, series and people that the user follows
+         * @description Creators, categories and series, newest first. People are returned only with `kind=person`, if the tenant has stories, ordered by id.
          */
         get: operations["getFollowing"];
         put?: never;
@@ -170,7 +170,7 @@ export interface paths {
         };
         /**
          * The videos of a series, in order
-         * @description By season, episode, id, under the rules of the feed, but for what the user has seen. 404 where this viewer may see none of it, as for a series that does not exist.
+         * @description Ordered by season, episode and id. The rules of the feed apply, except that seen videos are returned too. 404 for a series that does not exist, and for one of which this viewer can see nothing.
          */
         get: operations["getSeries"];
         put?: never;
@@ -190,7 +190,7 @@ export interface paths {
         };
         /**
          * Videos like a video
-         * @description What people who watched the video long also watched, then what shares its creator, category or tags; each of the two in the viewer's order, or by popularity where `reason` says so. Shown under the rules of the feed. It may be short, and has no further pages. Quote `feedRequestId` in the events about it, as for a feed. 404 for a video that this viewer may not see, as for one that does not exist.
+         * @description First videos that its viewers also watched long, then videos with the same creator, category or tags. Both groups are ranked for the viewer, or by popularity if there is a `reason`. The rules of the feed apply. The list can be short, and has no further pages. Quote `feedRequestId` in the events about it, as for a feed. 404 for a video that does not exist, and for one that this viewer cannot see.
          */
         get: operations["getSimilarVideos"];
         put?: never;
@@ -676,11 +676,11 @@ export interface components {
             /** @description The newest 30, the oldest of these first. */
             stories: components["schemas"]["StoryItem"][];
         };
-        /** @description What became of a batch. */
+        /** @description Result of a batch. */
         BatchReceipt: {
             /** Format: int64 */
             accepted: number;
-            /** @description Events that were refused one by one; the others count. Do not send these again. */
+            /** @description Refused events; the others count. Do not send these again. */
             rejected: components["schemas"]["RejectedEvent"][];
             batchId: string;
         };
@@ -697,7 +697,7 @@ export interface components {
             /** @description null: this is the last page. */
             nextCursor: string | null;
         };
-        /** @description How long a client may keep answers. */
+        /** @description How long a client can cache responses. */
         CacheTimes: {
             /** Format: int64 */
             fallbackSeconds: number;
@@ -733,7 +733,7 @@ export interface components {
             /** Format: int64 */
             bytes: number;
         };
-        /** @description What an SDK needs to know. */
+        /** @description Limits and settings for SDKs. */
         Config: {
             feed: components["schemas"]["FeedLimits"];
             feeds: components["schemas"]["OfferedFeed"][];
@@ -772,12 +772,12 @@ export interface components {
             tags: string[];
             /**
              * Format: double
-             * @description A decimal number, also where it is whole (`12.0`).
+             * @description A decimal number, also if it is whole (`12.0`).
              */
             durationSeconds: number;
             /** @description Known values: `G`, `PG`, `PG13`, `R`, `NC17`. More may come. */
             maturityRating: string;
-            /** @description Left out when there is none, as the fields below. */
+            /** @description Absent if there is none, like the fields below. */
             posterUrl?: string | null;
             /**
              * Format: int64
@@ -787,16 +787,16 @@ export interface components {
             /** Format: int64 */
             height?: number | null;
             action?: components["schemas"]["Action"] | null;
-            /** @description The series that it is part of. */
+            /** @description Its series. */
             seriesId?: string | null;
             /**
              * Format: int64
-             * @description Its season, where it has a number.
+             * @description Its season number, if any.
              */
             season?: number | null;
             /**
              * Format: int64
-             * @description Its episode, where it has a number.
+             * @description Its episode number, if any.
              */
             episode?: number | null;
             /** @description Only with `include=renditions`. */
@@ -807,7 +807,7 @@ export interface components {
             metadata?: {
                 [key: string]: unknown;
             } | null;
-            /** @description Whether the viewer was shown it; null where that may not be used. */
+            /** @description Whether it was shown to the viewer; null if that may not be used. */
             seen: boolean | null;
         };
         /** @description Receipt of an erasure: what was deleted, and what remains until when. */
@@ -820,7 +820,7 @@ export interface components {
             };
             remaining: components["schemas"]["Remainder"][];
         };
-        /** @description Something that happened to a video. Unknown fields are dropped. */
+        /** @description One event. Unknown fields are dropped. */
         Event: {
             /**
              * @description - `impression`: The video was on the screen.
@@ -844,7 +844,7 @@ export interface components {
              */
             type: string;
             videoId?: string | null;
-            /** @description When it happened. `sentAt` corrects the device's clock. More than 5 min ahead counts as now; older than 7 days is refused. */
+            /** @description When it happened. `sentAt` corrects the device's clock. A time more than 5 min ahead counts as now; events older than 7 days are refused. */
             timestamp: components["schemas"]["EventTime"];
             /**
              * Format: double
@@ -854,26 +854,26 @@ export interface components {
             /** @description `feedRequestId` of the page that showed the video. */
             feedRequestId?: string | null;
             rankPosition?: number | null;
-            /** @description Yours; the same id is counted once, whatever batch it comes in. */
+            /** @description Your id. The same id counts once, whatever batch it is in. */
             eventId?: string | null;
-            /** @description Yours, one for each play of a video. Required for `progress`; a `video_view` with one counts what its heartbeats have not. */
+            /** @description Your id, one for each play of a video. Required for `progress`. A `video_view` with one adds only the time that its heartbeats have not. */
             playId?: string | null;
-            /** @description When the play began, the same in all its events. Required beside `playId`. */
+            /** @description When the play began, the same in all its events. Required with `playId`. */
             startedAt?: components["schemas"]["EventTime"] | null;
             /**
              * Format: double
-             * @description Required for `progress`: how long the play has played so far. It goes on when the video begins again, and stands still in a pause.
+             * @description Required for `progress`: how long the play has lasted so far. It continues when the video starts again, and stops during a pause.
              */
             positionMs?: number | null;
-            /** @description Yours, one for each session of the app. */
+            /** @description Your id, one for each session of the app. */
             sessionId?: string | null;
             followKind?: string | null;
             followId?: string | null;
         };
-        /** @description A batch of events. One that is refused does not sink the others. */
+        /** @description A batch of events. A refused event does not affect the others. */
         EventBatch: {
             events: components["schemas"]["Event"][];
-            /** @description What the device's clock shows when the batch is sent for the first time. A clock that is off by more than a minute is corrected. What cannot be read is ignored. */
+            /** @description Time of the device's clock when the batch is first sent. A clock that is off by more than a minute is corrected. An invalid value is ignored. */
             sentAt?: components["schemas"]["EventTime"] | null;
         };
         /** @description Limits of an event batch. */
@@ -996,16 +996,16 @@ export interface components {
             /** @description Known values: `personalized`, `fallback`. More may come. */
             mode: string;
             /**
-             * @description Why it fell back:
+             * @description Why it is not personal:
              *     - `no_consent`: The user opted out of personalization (`X-Personalization: off`).
              *     - `kill_switch`: Operators switched personalization off, for everyone or for this tenant.
              *     - `flags_unavailable`: The state of the kill switch is not known yet.
-             *     - `dark_launch`: The user is in the sample that gets the popular feed while both are compared.
+             *     - `dark_launch`: The user is in the sample that gets the popular feed while both feeds are compared.
              *     - `not_in_rollout`: The roll-out does not include this tenant or user.
              *     - `tenant_disabled`: The tenant switched personalization off.
-             *     - `overloaded`: The service is busy: a ready page costs it less.
-             *     - `signals_paused`: Signals kept failing, so they are not even asked for until a probe succeeds.
-             *     - `signals_unavailable`: The user's signals did not come in time.
+             *     - `overloaded`: The service is overloaded and serves a prepared page.
+             *     - `signals_paused`: Reading signals kept failing, so they are not read until a probe succeeds.
+             *     - `signals_unavailable`: The user's signals could not be read in time.
              *     - `cold_start`: Too little is known about the user yet.
              *
              *     More may come.
@@ -1030,12 +1030,12 @@ export interface components {
             tags: string[];
             /**
              * Format: double
-             * @description A decimal number, also where it is whole (`12.0`).
+             * @description A decimal number, also if it is whole (`12.0`).
              */
             durationSeconds: number;
             /** @description Known values: `G`, `PG`, `PG13`, `R`, `NC17`. More may come. */
             maturityRating: string;
-            /** @description Left out when there is none, as the fields below. */
+            /** @description Absent if there is none, like the fields below. */
             posterUrl?: string | null;
             /**
              * Format: int64
@@ -1045,16 +1045,16 @@ export interface components {
             /** Format: int64 */
             height?: number | null;
             action?: components["schemas"]["Action"] | null;
-            /** @description The series that it is part of. */
+            /** @description Its series. */
             seriesId?: string | null;
             /**
              * Format: int64
-             * @description Its season, where it has a number.
+             * @description Its season number, if any.
              */
             season?: number | null;
             /**
              * Format: int64
-             * @description Its episode, where it has a number.
+             * @description Its episode number, if any.
              */
             episode?: number | null;
             /** @description Only with `include=renditions`. */
@@ -1067,12 +1067,12 @@ export interface components {
             } | null;
             /**
              * Format: double
-             * @description A decimal number, also where it is whole. Comparable within one page only.
+             * @description A decimal number, also if it is whole. Comparable within one page only.
              */
             score: number;
             /**
              * Format: int64
-             * @description 0-based place in the whole walk; send it back as `rankPosition`.
+             * @description 0-based position over all pages; send it back as `rankPosition`.
              */
             rank: number;
         };
@@ -1098,7 +1098,7 @@ export interface components {
             id: string;
             /** Format: date-time */
             followedAt: string;
-            /** @description Of people: `requested` until they agree, then `accepted`. */
+            /** @description For people: `requested` until they agree, then `accepted`. */
             state?: string | null;
         };
         /** @description A person whom the user follows, or requested to follow. */
@@ -1138,7 +1138,7 @@ export interface components {
         Following: {
             /** @description Newest first. */
             items: components["schemas"]["FollowedItem"][];
-            /** @description null: nothing follows. */
+            /** @description null on the last page. */
             nextCursor: string | null;
         };
         /** @description A page of search results. */
@@ -1191,12 +1191,12 @@ export interface components {
             tags: string[];
             /**
              * Format: double
-             * @description A decimal number, also where it is whole (`12.0`).
+             * @description A decimal number, also if it is whole (`12.0`).
              */
             durationSeconds: number;
             /** @description Known values: `G`, `PG`, `PG13`, `R`, `NC17`. More may come. */
             maturityRating: string;
-            /** @description Left out when there is none, as the fields below. */
+            /** @description Absent if there is none, like the fields below. */
             posterUrl?: string | null;
             /**
              * Format: int64
@@ -1206,16 +1206,16 @@ export interface components {
             /** Format: int64 */
             height?: number | null;
             action?: components["schemas"]["Action"] | null;
-            /** @description The series that it is part of. */
+            /** @description Its series. */
             seriesId?: string | null;
             /**
              * Format: int64
-             * @description Its season, where it has a number.
+             * @description Its season number, if any.
              */
             season?: number | null;
             /**
              * Format: int64
-             * @description Its episode, where it has a number.
+             * @description Its episode number, if any.
              */
             episode?: number | null;
             /** @description Only with `include=renditions`. */
@@ -1233,15 +1233,15 @@ export interface components {
             listedAt: string;
             /**
              * Format: int64
-             * @description How far it was watched. Only of `continue`.
+             * @description How far it was watched. Only in `continue`.
              */
             positionMs?: number | null;
         };
         /** @description A page of one of the user's lists. */
         ListedVideos: {
-            /** @description Newest first, without what the viewer may not see. */
+            /** @description Newest first, without videos that the viewer cannot see. */
             items: components["schemas"]["ListedItem"][];
-            /** @description null: nothing follows. */
+            /** @description null on the last page. */
             nextCursor: string | null;
         };
         /** @description WebSocket address for live events. */
@@ -1257,7 +1257,7 @@ export interface components {
         Me: {
             id: string;
         };
-        /** @description A feed that apps can ask for besides `home`. */
+        /** @description A feed that apps can request besides `home`. */
         OfferedFeed: {
             /** @description Send it as `feed`. */
             id: string;
@@ -1349,12 +1349,12 @@ export interface components {
         /** @description A page of a series. */
         Series: {
             seriesId: string;
-            /** @description By season, episode, id; without a number after those with one. */
+            /** @description Ordered by season, episode, id; unnumbered ones come last. */
             items: components["schemas"]["Episode"][];
-            /** @description null: nothing follows. */
+            /** @description null on the last page. */
             nextCursor: string | null;
         };
-        /** @description A video that is like another one. */
+        /** @description A video similar to another one. */
         SimilarVideo: {
             videoId: string;
             playbackUrl: string;
@@ -1364,12 +1364,12 @@ export interface components {
             tags: string[];
             /**
              * Format: double
-             * @description A decimal number, also where it is whole (`12.0`).
+             * @description A decimal number, also if it is whole (`12.0`).
              */
             durationSeconds: number;
             /** @description Known values: `G`, `PG`, `PG13`, `R`, `NC17`. More may come. */
             maturityRating: string;
-            /** @description Left out when there is none, as the fields below. */
+            /** @description Absent if there is none, like the fields below. */
             posterUrl?: string | null;
             /**
              * Format: int64
@@ -1379,16 +1379,16 @@ export interface components {
             /** Format: int64 */
             height?: number | null;
             action?: components["schemas"]["Action"] | null;
-            /** @description The series that it is part of. */
+            /** @description Its series. */
             seriesId?: string | null;
             /**
              * Format: int64
-             * @description Its season, where it has a number.
+             * @description Its season number, if any.
              */
             season?: number | null;
             /**
              * Format: int64
-             * @description Its episode, where it has a number.
+             * @description Its episode number, if any.
              */
             episode?: number | null;
             /** @description Only with `include=renditions`. */
@@ -1401,38 +1401,38 @@ export interface components {
             } | null;
             /**
              * Format: double
-             * @description A decimal number, also where it is whole. Comparable within one page only.
+             * @description A decimal number, also if it is whole. Comparable within one page only.
              */
             score: number;
             /**
              * Format: int64
-             * @description 0-based place in the whole walk; send it back as `rankPosition`.
+             * @description 0-based position over all pages; send it back as `rankPosition`.
              */
             rank: number;
             /**
              * @description Why it is on the list:
-             *     - `watched_together`: People who watched the one long also watched this one long.
-             *     - `same_subject`: It has the creator, the category or a tag of the one.
+             *     - `watched_together`: People who watched the given video long also watched this one long.
+             *     - `same_subject`: It has the creator, the category or a tag of the given video.
              *
              *     More may come.
              */
             because: string;
         };
-        /** @description The videos like one video. */
+        /** @description The videos similar to one video. */
         SimilarVideosPage: {
             /** @description Known values: `personalized`, `fallback`. More may come. */
             mode: string;
             /**
-             * @description Why it fell back:
+             * @description Why it is not personal:
              *     - `no_consent`: The user opted out of personalization (`X-Personalization: off`).
              *     - `kill_switch`: Operators switched personalization off, for everyone or for this tenant.
              *     - `flags_unavailable`: The state of the kill switch is not known yet.
-             *     - `dark_launch`: The user is in the sample that gets the popular feed while both are compared.
+             *     - `dark_launch`: The user is in the sample that gets the popular feed while both feeds are compared.
              *     - `not_in_rollout`: The roll-out does not include this tenant or user.
              *     - `tenant_disabled`: The tenant switched personalization off.
-             *     - `overloaded`: The service is busy: a ready page costs it less.
-             *     - `signals_paused`: Signals kept failing, so they are not even asked for until a probe succeeds.
-             *     - `signals_unavailable`: The user's signals did not come in time.
+             *     - `overloaded`: The service is overloaded and serves a prepared page.
+             *     - `signals_paused`: Reading signals kept failing, so they are not read until a probe succeeds.
+             *     - `signals_unavailable`: The user's signals could not be read in time.
              *     - `cold_start`: Too little is known about the user yet.
              *
              *     More may come.
@@ -1658,7 +1658,7 @@ export interface components {
             person: components["schemas"]["ExportedPerson"] | null;
             archive: string;
         };
-        /** @description A video as apps get it. */
+        /** @description A video for apps. */
         VideoItem: {
             videoId: string;
             playbackUrl: string;
@@ -1668,12 +1668,12 @@ export interface components {
             tags: string[];
             /**
              * Format: double
-             * @description A decimal number, also where it is whole (`12.0`).
+             * @description A decimal number, also if it is whole (`12.0`).
              */
             durationSeconds: number;
             /** @description Known values: `G`, `PG`, `PG13`, `R`, `NC17`. More may come. */
             maturityRating: string;
-            /** @description Left out when there is none, as the fields below. */
+            /** @description Absent if there is none, like the fields below. */
             posterUrl?: string | null;
             /**
              * Format: int64
@@ -1683,16 +1683,16 @@ export interface components {
             /** Format: int64 */
             height?: number | null;
             action?: components["schemas"]["Action"] | null;
-            /** @description The series that it is part of. */
+            /** @description Its series. */
             seriesId?: string | null;
             /**
              * Format: int64
-             * @description Its season, where it has a number.
+             * @description Its season number, if any.
              */
             season?: number | null;
             /**
              * Format: int64
-             * @description Its episode, where it has a number.
+             * @description Its episode number, if any.
              */
             episode?: number | null;
             /** @description Only with `include=renditions`. */
@@ -1704,9 +1704,9 @@ export interface components {
                 [key: string]: unknown;
             } | null;
         };
-        /** @description Videos that were asked for by id. */
+        /** @description Videos requested by id. */
         VideoItems: {
-            /** @description In the order of the ids, without those that are not found. */
+            /** @description In the order of the ids, without videos that are not found. */
             items: components["schemas"]["VideoItem"][];
         };
     };
@@ -1722,66 +1722,66 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description How many videos; the tenant's default when absent.
+                 * @description Number of videos. Default: the tenant's setting.
                  * @example 20
                  */
                 limit?: number;
-                /** @description `nextCursor` of the page before; valid 12 hours, for its user only. */
+                /** @description `nextCursor` of the previous page. Valid for 12 hours and for the same user only. */
                 cursor?: string;
                 /**
-                 * @description The name of a feed of the tenant; `home`, which every tenant has, when absent.
+                 * @description Name of one of the tenant's feeds. Default: `home`, which every tenant has.
                  * @example home
                  */
                 feed?: string;
                 /**
-                 * @description Of the feed `following`: `ranked` for the user, as when absent, or `newest` first.
+                 * @description Order of the feed `following`: `ranked` for the user (the default), or `newest` first.
                  * @example ranked
                  */
                 order?: string;
                 /**
-                 * @description Videos with the tag. Given several times: any of them; with other filters: all. At most 20 values together.
+                 * @description Videos with the tag. Repeated: any of the values. Different filters: all of them. At most 20 values in all.
                  * @example [
                  *       "fitness"
                  *     ]
                  */
                 "filter.tag"?: string[];
-                /** @description Videos of the category (`mainTag`). Given several times: any of them; with other filters: all. At most 20 values together. */
+                /** @description Videos of the category (`mainTag`). Repeated: any of the values. Different filters: all of them. At most 20 values in all. */
                 "filter.category"?: string[];
-                /** @description Videos of the creator (`creatorId`). Given several times: any of them; with other filters: all. At most 20 values together. */
+                /** @description Videos of the creator (`creatorId`). Repeated: any of the values. Different filters: all of them. At most 20 values in all. */
                 "filter.creator"?: string[];
-                /** @description Videos of the playlist, by its id. Given several times: any of them; with other filters: all. At most 20 values together. */
+                /** @description Videos of the playlist, by its id. Repeated: any of the values. Different filters: all of them. At most 20 values in all. */
                 "filter.playlist"?: string[];
-                /** @description Episodes of the series. Given several times: any of them; with other filters: all. At most 20 values together. */
+                /** @description Episodes of the series. Repeated: any of the values. Different filters: all of them. At most 20 values in all. */
                 "filter.series"?: string[];
                 /**
-                 * @description Videos in the language, a tag such as pt-BR. Given several times: any of them; with other filters: all. At most 20 values together.
+                 * @description Videos in the language, a tag such as pt-BR. Repeated: any of the values. Different filters: all of them. At most 20 values in all.
                  * @example [
                  *       "en"
                  *     ]
                  */
                 "filter.language"?: string[];
                 /**
-                 * @description What each item brings besides, with commas between: renditions, captions, metadata.
+                 * @description Additional members of each item, separated by commas: renditions, captions, metadata.
                  * @example renditions,captions
                  */
                 include?: string;
                 /**
-                 * @description The viewer's country (ISO 3166-1), such as DE. Ignored when it cannot be read.
+                 * @description The viewer's country (ISO 3166-1), such as DE. Ignored if invalid.
                  * @example DE
                  */
                 country?: string;
                 /**
-                 * @description The viewer's language, as a tag such as pt-BR. Ignored when it cannot be read.
+                 * @description The viewer's language, as a tag such as pt-BR. Ignored if invalid.
                  * @example pt-BR
                  */
                 language?: string;
                 /**
-                 * @description The viewer's age band, such as 13-17 or 65+. One that cannot be read counts as every age.
+                 * @description The viewer's age band, such as 13-17 or 65+. An invalid one counts as every age.
                  * @example 13-17
                  */
                 ageBand?: string;
                 /**
-                 * @description The viewer's platform, such as ios, android or web. Ignored when it cannot be read.
+                 * @description The viewer's platform, such as ios, android or web. Ignored if invalid.
                  * @example ios
                  */
                 platform?: string;
@@ -1796,7 +1796,7 @@ export interface operations {
                 "X-User-Token"?: string;
                 /** @description `off`: the user opted out. The feed is the popular one, and nothing is stored about the user. */
                 "X-Personalization"?: string;
-                /** @description The ETag you have; 304 when it still holds. */
+                /** @description The ETag of your copy; 304 if it is current. */
                 "If-None-Match"?: string;
             };
             path?: never;
@@ -1804,14 +1804,14 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description A page, best first. No video comes twice. */
+            /** @description A page, best first. No video is repeated. */
             200: {
                 headers: {
                     /** @description Weak; send it back in If-None-Match. */
                     ETag?: string;
                     /** @description Always private. */
                     "Cache-Control"?: string;
-                    /** @description Every request header that decides: a copy is for requests with the same values. */
+                    /** @description Request headers that the response depends on: reuse a copy only for the same values. */
                     Vary?: string;
                     [name: string]: unknown;
                 };
@@ -1849,14 +1849,14 @@ export interface operations {
                     "application/json": components["schemas"]["FeedPage"];
                 };
             };
-            /** @description The page you have, identified by If-None-Match, is still the one. */
+            /** @description Your copy, identified by If-None-Match, is still current. */
             304: {
                 headers: {
                     /** @description Weak; send it back in If-None-Match. */
                     ETag?: string;
                     /** @description Always private. */
                     "Cache-Control"?: string;
-                    /** @description Every request header that decides: a copy is for requests with the same values. */
+                    /** @description Request headers that the response depends on: reuse a copy only for the same values. */
                     Vary?: string;
                     [name: string]: unknown;
                 };
@@ -1983,27 +1983,27 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description What each item brings besides, with commas between: renditions, captions, metadata.
+                 * @description Additional members of each item, separated by commas: renditions, captions, metadata.
                  * @example renditions,captions
                  */
                 include?: string;
                 /**
-                 * @description The viewer's country (ISO 3166-1), such as DE. Ignored when it cannot be read.
+                 * @description The viewer's country (ISO 3166-1), such as DE. Ignored if invalid.
                  * @example DE
                  */
                 country?: string;
                 /**
-                 * @description The viewer's language, as a tag such as pt-BR. Ignored when it cannot be read.
+                 * @description The viewer's language, as a tag such as pt-BR. Ignored if invalid.
                  * @example pt-BR
                  */
                 language?: string;
                 /**
-                 * @description The viewer's age band, such as 13-17 or 65+. One that cannot be read counts as every age.
+                 * @description The viewer's age band, such as 13-17 or 65+. An invalid one counts as every age.
                  * @example 13-17
                  */
                 ageBand?: string;
                 /**
-                 * @description The viewer's platform, such as ios, android or web. Ignored when it cannot be read.
+                 * @description The viewer's platform, such as ios, android or web. Ignored if invalid.
                  * @example ios
                  */
                 platform?: string;
@@ -2016,7 +2016,7 @@ export interface operations {
                 "X-User": string;
                 /** @description A JWT of the tenant's backend that proves X-User; required where the tenant says so. */
                 "X-User-Token"?: string;
-                /** @description The ETag you have; 304 when it still holds. */
+                /** @description The ETag of your copy; 304 if it is current. */
                 "If-None-Match"?: string;
             };
             path: {
@@ -2034,7 +2034,7 @@ export interface operations {
                     ETag?: string;
                     /** @description Always private. */
                     "Cache-Control"?: string;
-                    /** @description Every request header that decides: a copy is for requests with the same values. */
+                    /** @description Request headers that the response depends on: reuse a copy only for the same values. */
                     Vary?: string;
                     [name: string]: unknown;
                 };
@@ -2056,14 +2056,14 @@ export interface operations {
                     "application/json": components["schemas"]["VideoItem"];
                 };
             };
-            /** @description What you have still holds. */
+            /** @description Your copy is still current. */
             304: {
                 headers: {
                     /** @description Weak; send it back in If-None-Match. */
                     ETag?: string;
                     /** @description Always private. */
                     "Cache-Control"?: string;
-                    /** @description Every request header that decides: a copy is for requests with the same values. */
+                    /** @description Request headers that the response depends on: reuse a copy only for the same values. */
                     Vary?: string;
                     [name: string]: unknown;
                 };
@@ -2183,7 +2183,7 @@ export interface operations {
         parameters: {
             query: {
                 /**
-                 * @description 1 to 50 ids, each as a parameter of its own; commas between them are read too.
+                 * @description 1 to 50 ids, as repeated parameters or separated by commas.
                  * @example [
                  *       "vid_fitness_1",
                  *       "vid_cooking_1"
@@ -2191,27 +2191,27 @@ export interface operations {
                  */
                 ids: string[];
                 /**
-                 * @description What each item brings besides, with commas between: renditions, captions, metadata.
+                 * @description Additional members of each item, separated by commas: renditions, captions, metadata.
                  * @example renditions,captions
                  */
                 include?: string;
                 /**
-                 * @description The viewer's country (ISO 3166-1), such as DE. Ignored when it cannot be read.
+                 * @description The viewer's country (ISO 3166-1), such as DE. Ignored if invalid.
                  * @example DE
                  */
                 country?: string;
                 /**
-                 * @description The viewer's language, as a tag such as pt-BR. Ignored when it cannot be read.
+                 * @description The viewer's language, as a tag such as pt-BR. Ignored if invalid.
                  * @example pt-BR
                  */
                 language?: string;
                 /**
-                 * @description The viewer's age band, such as 13-17 or 65+. One that cannot be read counts as every age.
+                 * @description The viewer's age band, such as 13-17 or 65+. An invalid one counts as every age.
                  * @example 13-17
                  */
                 ageBand?: string;
                 /**
-                 * @description The viewer's platform, such as ios, android or web. Ignored when it cannot be read.
+                 * @description The viewer's platform, such as ios, android or web. Ignored if invalid.
                  * @example ios
                  */
                 platform?: string;
@@ -2224,7 +2224,7 @@ export interface operations {
                 "X-User": string;
                 /** @description A JWT of the tenant's backend that proves X-User; required where the tenant says so. */
                 "X-User-Token"?: string;
-                /** @description The ETag you have; 304 when it still holds. */
+                /** @description The ETag of your copy; 304 if it is current. */
                 "If-None-Match"?: string;
             };
             path?: never;
@@ -2239,7 +2239,7 @@ export interface operations {
                     ETag?: string;
                     /** @description Always private. */
                     "Cache-Control"?: string;
-                    /** @description Every request header that decides: a copy is for requests with the same values. */
+                    /** @description Request headers that the response depends on: reuse a copy only for the same values. */
                     Vary?: string;
                     [name: string]: unknown;
                 };
@@ -2265,14 +2265,14 @@ export interface operations {
                     "application/json": components["schemas"]["VideoItems"];
                 };
             };
-            /** @description What you have still holds. */
+            /** @description Your copy is still current. */
             304: {
                 headers: {
                     /** @description Weak; send it back in If-None-Match. */
                     ETag?: string;
                     /** @description Always private. */
                     "Cache-Control"?: string;
-                    /** @description Every request header that decides: a copy is for requests with the same values. */
+                    /** @description Request headers that the response depends on: reuse a copy only for the same values. */
                     Vary?: string;
                     [name: string]: unknown;
                 };
@@ -2384,7 +2384,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The ETag you have; 304 when it still holds. */
+                /** @description The ETag of your copy; 304 if it is current. */
                 "If-None-Match"?: string;
             };
             path?: never;
@@ -2399,7 +2399,7 @@ export interface operations {
                     ETag?: string;
                     /** @description Always private. */
                     "Cache-Control"?: string;
-                    /** @description Every request header that decides: a copy is for requests with the same values. */
+                    /** @description Request headers that the response depends on: reuse a copy only for the same values. */
                     Vary?: string;
                     [name: string]: unknown;
                 };
@@ -2439,14 +2439,14 @@ export interface operations {
                     "application/json": components["schemas"]["Config"];
                 };
             };
-            /** @description What you have still holds. */
+            /** @description Your copy is still current. */
             304: {
                 headers: {
                     /** @description Weak; send it back in If-None-Match. */
                     ETag?: string;
                     /** @description Always private. */
                     "Cache-Control"?: string;
-                    /** @description Every request header that decides: a copy is for requests with the same values. */
+                    /** @description Request headers that the response depends on: reuse a copy only for the same values. */
                     Vary?: string;
                     [name: string]: unknown;
                 };
@@ -2532,34 +2532,34 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description How many entries; the tenant's default when absent.
+                 * @description Number of entries. Default: the tenant's setting.
                  * @example 20
                  */
                 limit?: number;
                 /** @description `nextCursor` of the page before, for what it was made for only. */
                 cursor?: string;
                 /**
-                 * @description What each item brings besides, with commas between: renditions, captions, metadata.
+                 * @description Additional members of each item, separated by commas: renditions, captions, metadata.
                  * @example renditions,captions
                  */
                 include?: string;
                 /**
-                 * @description The viewer's country (ISO 3166-1), such as DE. Ignored when it cannot be read.
+                 * @description The viewer's country (ISO 3166-1), such as DE. Ignored if invalid.
                  * @example DE
                  */
                 country?: string;
                 /**
-                 * @description The viewer's language, as a tag such as pt-BR. Ignored when it cannot be read.
+                 * @description The viewer's language, as a tag such as pt-BR. Ignored if invalid.
                  * @example pt-BR
                  */
                 language?: string;
                 /**
-                 * @description The viewer's age band, such as 13-17 or 65+. One that cannot be read counts as every age.
+                 * @description The viewer's age band, such as 13-17 or 65+. An invalid one counts as every age.
                  * @example 13-17
                  */
                 ageBand?: string;
                 /**
-                 * @description The viewer's platform, such as ios, android or web. Ignored when it cannot be read.
+                 * @description The viewer's platform, such as ios, android or web. Ignored if invalid.
                  * @example ios
                  */
                 platform?: string;
@@ -2717,34 +2717,34 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description How many entries; the tenant's default when absent.
+                 * @description Number of entries. Default: the tenant's setting.
                  * @example 20
                  */
                 limit?: number;
                 /** @description `nextCursor` of the page before, for what it was made for only. */
                 cursor?: string;
                 /**
-                 * @description What each item brings besides, with commas between: renditions, captions, metadata.
+                 * @description Additional members of each item, separated by commas: renditions, captions, metadata.
                  * @example renditions,captions
                  */
                 include?: string;
                 /**
-                 * @description The viewer's country (ISO 3166-1), such as DE. Ignored when it cannot be read.
+                 * @description The viewer's country (ISO 3166-1), such as DE. Ignored if invalid.
                  * @example DE
                  */
                 country?: string;
                 /**
-                 * @description The viewer's language, as a tag such as pt-BR. Ignored when it cannot be read.
+                 * @description The viewer's language, as a tag such as pt-BR. Ignored if invalid.
                  * @example pt-BR
                  */
                 language?: string;
                 /**
-                 * @description The viewer's age band, such as 13-17 or 65+. One that cannot be read counts as every age.
+                 * @description The viewer's age band, such as 13-17 or 65+. An invalid one counts as every age.
                  * @example 13-17
                  */
                 ageBand?: string;
                 /**
-                 * @description The viewer's platform, such as ios, android or web. Ignored when it cannot be read.
+                 * @description The viewer's platform, such as ios, android or web. Ignored if invalid.
                  * @example ios
                  */
                 platform?: string;
@@ -2902,34 +2902,34 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description How many entries; the tenant's default when absent.
+                 * @description Number of entries. Default: the tenant's setting.
                  * @example 20
                  */
                 limit?: number;
                 /** @description `nextCursor` of the page before, for what it was made for only. */
                 cursor?: string;
                 /**
-                 * @description What each item brings besides, with commas between: renditions, captions, metadata.
+                 * @description Additional members of each item, separated by commas: renditions, captions, metadata.
                  * @example renditions,captions
                  */
                 include?: string;
                 /**
-                 * @description The viewer's country (ISO 3166-1), such as DE. Ignored when it cannot be read.
+                 * @description The viewer's country (ISO 3166-1), such as DE. Ignored if invalid.
                  * @example DE
                  */
                 country?: string;
                 /**
-                 * @description The viewer's language, as a tag such as pt-BR. Ignored when it cannot be read.
+                 * @description The viewer's language, as a tag such as pt-BR. Ignored if invalid.
                  * @example pt-BR
                  */
                 language?: string;
                 /**
-                 * @description The viewer's age band, such as 13-17 or 65+. One that cannot be read counts as every age.
+                 * @description The viewer's age band, such as 13-17 or 65+. An invalid one counts as every age.
                  * @example 13-17
                  */
                 ageBand?: string;
                 /**
-                 * @description The viewer's platform, such as ios, android or web. Ignored when it cannot be read.
+                 * @description The viewer's platform, such as ios, android or web. Ignored if invalid.
                  * @example ios
                  */
                 platform?: string;
@@ -3088,14 +3088,14 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description How many entries; the tenant's default when absent.
+                 * @description Number of entries. Default: the tenant's setting.
                  * @example 20
                  */
                 limit?: number;
                 /** @description `nextCursor` of the page before, for what it was made for only. */
                 cursor?: string;
                 /**
-                 * @description Only these: creator, category, series, person. Every kind but people when absent.
+                 * @description Only this kind: creator, category, series, person. Default: every kind except people.
                  * @example creator
                  */
                 kind?: string;
@@ -3245,34 +3245,34 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description How many entries; the tenant's default when absent.
+                 * @description Number of entries. Default: the tenant's setting.
                  * @example 20
                  */
                 limit?: number;
                 /** @description `nextCursor` of the page before, for what it was made for only. */
                 cursor?: string;
                 /**
-                 * @description What each item brings besides, with commas between: renditions, captions, metadata.
+                 * @description Additional members of each item, separated by commas: renditions, captions, metadata.
                  * @example renditions,captions
                  */
                 include?: string;
                 /**
-                 * @description The viewer's country (ISO 3166-1), such as DE. Ignored when it cannot be read.
+                 * @description The viewer's country (ISO 3166-1), such as DE. Ignored if invalid.
                  * @example DE
                  */
                 country?: string;
                 /**
-                 * @description The viewer's language, as a tag such as pt-BR. Ignored when it cannot be read.
+                 * @description The viewer's language, as a tag such as pt-BR. Ignored if invalid.
                  * @example pt-BR
                  */
                 language?: string;
                 /**
-                 * @description The viewer's age band, such as 13-17 or 65+. One that cannot be read counts as every age.
+                 * @description The viewer's age band, such as 13-17 or 65+. An invalid one counts as every age.
                  * @example 13-17
                  */
                 ageBand?: string;
                 /**
-                 * @description The viewer's platform, such as ios, android or web. Ignored when it cannot be read.
+                 * @description The viewer's platform, such as ios, android or web. Ignored if invalid.
                  * @example ios
                  */
                 platform?: string;
@@ -3446,54 +3446,54 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description At most so many videos; 20 when absent.
+                 * @description Maximum number of videos. Default: 20.
                  * @example 20
                  */
                 limit?: number;
                 /**
-                 * @description Videos with the tag. Given several times: any of them; with other filters: all. At most 20 values together.
+                 * @description Videos with the tag. Repeated: any of the values. Different filters: all of them. At most 20 values in all.
                  * @example [
                  *       "fitness"
                  *     ]
                  */
                 "filter.tag"?: string[];
-                /** @description Videos of the category (`mainTag`). Given several times: any of them; with other filters: all. At most 20 values together. */
+                /** @description Videos of the category (`mainTag`). Repeated: any of the values. Different filters: all of them. At most 20 values in all. */
                 "filter.category"?: string[];
-                /** @description Videos of the creator (`creatorId`). Given several times: any of them; with other filters: all. At most 20 values together. */
+                /** @description Videos of the creator (`creatorId`). Repeated: any of the values. Different filters: all of them. At most 20 values in all. */
                 "filter.creator"?: string[];
-                /** @description Videos of the playlist, by its id. Given several times: any of them; with other filters: all. At most 20 values together. */
+                /** @description Videos of the playlist, by its id. Repeated: any of the values. Different filters: all of them. At most 20 values in all. */
                 "filter.playlist"?: string[];
-                /** @description Episodes of the series. Given several times: any of them; with other filters: all. At most 20 values together. */
+                /** @description Episodes of the series. Repeated: any of the values. Different filters: all of them. At most 20 values in all. */
                 "filter.series"?: string[];
                 /**
-                 * @description Videos in the language, a tag such as pt-BR. Given several times: any of them; with other filters: all. At most 20 values together.
+                 * @description Videos in the language, a tag such as pt-BR. Repeated: any of the values. Different filters: all of them. At most 20 values in all.
                  * @example [
                  *       "en"
                  *     ]
                  */
                 "filter.language"?: string[];
                 /**
-                 * @description What each item brings besides, with commas between: renditions, captions, metadata.
+                 * @description Additional members of each item, separated by commas: renditions, captions, metadata.
                  * @example renditions,captions
                  */
                 include?: string;
                 /**
-                 * @description The viewer's country (ISO 3166-1), such as DE. Ignored when it cannot be read.
+                 * @description The viewer's country (ISO 3166-1), such as DE. Ignored if invalid.
                  * @example DE
                  */
                 country?: string;
                 /**
-                 * @description The viewer's language, as a tag such as pt-BR. Ignored when it cannot be read.
+                 * @description The viewer's language, as a tag such as pt-BR. Ignored if invalid.
                  * @example pt-BR
                  */
                 language?: string;
                 /**
-                 * @description The viewer's age band, such as 13-17 or 65+. One that cannot be read counts as every age.
+                 * @description The viewer's age band, such as 13-17 or 65+. An invalid one counts as every age.
                  * @example 13-17
                  */
                 ageBand?: string;
                 /**
-                 * @description The viewer's platform, such as ios, android or web. Ignored when it cannot be read.
+                 * @description The viewer's platform, such as ios, android or web. Ignored if invalid.
                  * @example ios
                  */
                 platform?: string;
@@ -3508,7 +3508,7 @@ export interface operations {
                 "X-User-Token"?: string;
                 /** @description `off`: the user opted out. Nothing about the user is read. */
                 "X-Personalization"?: string;
-                /** @description The ETag you have; 304 when it still holds. */
+                /** @description The ETag of your copy; 304 if it is current. */
                 "If-None-Match"?: string;
             };
             path: {
@@ -3526,7 +3526,7 @@ export interface operations {
                     ETag?: string;
                     /** @description Always private. */
                     "Cache-Control"?: string;
-                    /** @description Every request header that decides: a copy is for requests with the same values. */
+                    /** @description Request headers that the response depends on: reuse a copy only for the same values. */
                     Vary?: string;
                     [name: string]: unknown;
                 };
@@ -3559,14 +3559,14 @@ export interface operations {
                     "application/json": components["schemas"]["SimilarVideosPage"];
                 };
             };
-            /** @description What you have still holds. */
+            /** @description Your copy is still current. */
             304: {
                 headers: {
                     /** @description Weak; send it back in If-None-Match. */
                     ETag?: string;
                     /** @description Always private. */
                     "Cache-Control"?: string;
-                    /** @description Every request header that decides: a copy is for requests with the same values. */
+                    /** @description Request headers that the response depends on: reuse a copy only for the same values. */
                     Vary?: string;
                     [name: string]: unknown;
                 };
@@ -3698,7 +3698,7 @@ export interface operations {
                 "X-User-Token"?: string;
                 /** @description `off`: the user opted out. The events count in statistics about videos and nowhere else. */
                 "X-Personalization"?: string;
-                /** @description Yours, one for each batch; the body counts too, so a key used twice loses nothing. */
+                /** @description Your key, one for each batch. The body counts too, so a key used twice by mistake loses nothing. */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -8259,7 +8259,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description In words, as far as names are still known. */
+            /** @description In readable form, with names that are still known. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -8394,7 +8394,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Done; asking twice is harmless. */
+            /** @description Erased. A repeated call is harmless. */
             200: {
                 headers: {
                     [name: string]: unknown;
