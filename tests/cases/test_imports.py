@@ -193,7 +193,7 @@ async def test_ambiguous_duration_is_refused(app: App, cell: str, word: str) -> 
     assert word in errors(answer)[0]
 
 
-async def test_milliseconds_are_refused_on_every_way_in(app: App) -> None:
+async def test_milliseconds_are_refused_by_every_api_and_import(app: App) -> None:
     editor = await new_editor(app)
     bad = {**VIDEO, "durationSeconds": 41_000}
     assert (await editor.post("videos", {"id": "v1", **bad})).json["errors"][0]["code"] == "unclear_unit"

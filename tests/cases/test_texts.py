@@ -63,7 +63,7 @@ async def read(editor: Editor, id: str = "v1") -> dict[str, Any]:
 # ---- one normal form
 
 
-async def test_text_is_stored_in_normal_form_c_on_every_way_in(app: App) -> None:
+async def test_text_is_stored_in_normal_form_c_by_every_api_and_import(app: App) -> None:
     editor = await new_editor(app)
     video = {
         **VIDEO,

@@ -11,9 +11,8 @@
     GET    /bytes/servicebus                                 how many passed its gate so far, in both directions
     GET    /queues                                           messages in each queue, subscription and dead-letter queue
 
-<server> is cosmos, servicebus or appconfig. Blob Storage is Azurite, which cannot be told to fail; with `--gated` there
-is a gate before it and one before the bus: then blob is a server too, garbage can be had, and bytes
-are counted.
+<server> is cosmos, servicebus or appconfig. Azurite serves Blob Storage and cannot inject faults. With `--gated`,
+proxies run in front of it and of the bus: then blob is a server too, garbage can be sent, and bytes are counted.
 """
 
 from __future__ import annotations

@@ -22,6 +22,6 @@ def test_base64url_text_of_older_releases_is_read(raw: bytes) -> None:
 
 
 @pytest.mark.parametrize("text", ["-.", ".-AA", "AA=", "A", "é", "A B"])
-def test_other_text_is_refused(text: str) -> None:
+def test_text_outside_the_alphabet_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"alphabet|base64|codec|decoded|padding"):
         from_text(text)
