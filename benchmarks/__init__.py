@@ -1,1 +1,1 @@
-"""Benchmarks: the programs behind every claim about speed."""
+"""Benchmarks: programs that measure every claim about speed."""

@@ -1,6 +1,6 @@
-"""`python -m benchmarks [name …]`: every benchmark, one after another, in one run.
+"""`python -m benchmarks [name …]`: runs all or the named benchmarks, one after another.
 
-With `--record` those whose figures the bill is computed from keep them in `infra/measured.json`.
+With `--record`, benchmarks whose figures the bill uses store them in `infra/measured.json`.
 """
 
 from __future__ import annotations

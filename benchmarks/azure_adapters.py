@@ -1,6 +1,6 @@
-"""The Azure adapters against the test servers, which run as a program of their own: CPU here is the client's alone.
+"""Measures the client's CPU of the Azure adapters against local test servers, which run as another process.
 
-Every figure is a ratio inside this run, and "against our test servers": no network, no TLS, nothing of Azure.
+Every figure is a ratio within this run. The test servers have no network, no TLS and nothing of Azure.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ _ids = count()
 
 
 async def _published(settings: Settings, max_batch: int) -> tuple[float, float]:
-    """Messages a second, and µs of CPU per message."""
+    """Return messages a second, and µs of CPU per message."""
     bus = ServiceBusBus(
         connection_string=settings.servicebus_connection_string, publish_budget_seconds=60, max_batch=max_batch
     )
@@ -184,7 +184,7 @@ def _trigger_decode(body: bytes, metadata: dict[str, Datum]) -> Any:
 
 
 def _one_message(body: bytes) -> dict[str, Datum]:
-    """What the host sends beside the body of one message."""
+    """Return the metadata that the host sends with the body of one message."""
     texts = {
         "MessageId": "f" * 32,
         "SessionId": "tenant",
@@ -206,7 +206,7 @@ def _one_message(body: bytes) -> dict[str, Datum]:
 
 
 def _cpu_of_a_batch(size: int, body: bytes) -> float:
-    """µs per message of the stock path: one call with `size` messages, each then decoded."""
+    """Return µs per message of the SDK's own path: one call with `size` messages, each then decoded."""
     arrays: dict[str, list[Any]] = {
         "MessageIdArray": ["f" * 32] * size,
         "SessionIdArray": ["tenant"] * size,
@@ -233,7 +233,7 @@ def _cpu_of_a_batch(size: int, body: bytes) -> float:
 
 
 class _Collection:
-    """As the host's wire format gives a list of byte strings."""
+    """List of byte strings in the host's wire format."""
 
     def __init__(self, bytes: list[bytes]) -> None:
         self.bytes = bytes

@@ -1,7 +1,7 @@
-"""An import of 10,000 videos beside a feed in use, into the app as a process of its own over HTTP.
+"""Measures an import of 10,000 videos over HTTP, into an app in its own process, while a feed is in use.
 
-Prints time, memory and progress, and the feed's latency meanwhile as a ratio to before. Beside it stands what the same
-driver measures on a request that does nothing. Then it kills the app in the middle and prints what that costs.
+Prints time, memory and progress, and the ratio of the feed's latency during the import to before; also the same for a
+no-op request. Then kills the app in the middle of an import and prints the cost of that.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ SDK = {"X-Tenant-Id": "tenant_1", "X-Api-Key": SDK_KEY}
 
 
 def main() -> None:
-    """Print both runs."""
+    """Run both imports and print the results."""
     asyncio.run(_undisturbed())
     asyncio.run(_killed())
 
@@ -143,7 +143,7 @@ async def _follow(http: aiohttp.ClientSession, job: str, started: float) -> tupl
 async def _feeds(
     http: aiohttp.ClientSession, seconds: float, path: str = "/v1/feed?limit=20", until: asyncio.Task[Any] | None = None
 ) -> list[float]:
-    """Milliseconds of one request after another, at a pace that leaves the app half idle."""
+    """Return milliseconds of consecutive requests, at a rate that leaves the app half idle."""
     times: list[float] = []
     ends = time.perf_counter() + seconds
     while time.perf_counter() < ends and not (until and until.done()):

@@ -1,8 +1,8 @@
-"""Bytes on the wire, plain and with gzip, and what compressing costs: `python -m benchmarks compression`.
+"""Measures bytes on the wire with and without gzip, and the CPU of compression: `python -m benchmarks compression`.
 
-Read it so: `plain` and `gzip` are bytes of a whole answer, its head included; `share` is that of the body alone. `CPU`
-is the server's processor time for one answer in µs, `ratio` the median over rounds in which plain and compressed
-answers take turns.
+`plain` and `gzip` are bytes of a whole response, headers included; `share` is gzip's share of the body alone. `CPU` is
+the server's processor time for one response in µs. `ratio` is the median over rounds in which plain and compressed
+responses alternate.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ ROUNDS, SECONDS, IN_FLIGHT = 12, 1.5, 16
 USERS = 200
 COMMAND = "python -m benchmarks compression, a personal page of 20"
 KINDS = {"personal": 0, "newcomer": 10_000}
-"""The first user of each kind."""
+"""First user of each kind."""
 LIMITS = (20, 50)
 
 
@@ -65,7 +65,7 @@ async def _reply(server: Served, kind: str, limit: int, gzip: bool) -> Reply:
 
 
 async def _cpu(server: Served, requests: Iterator[bytes]) -> float:
-    """Seconds of the server's processor for one request."""
+    """Return the server's processor time for one request, in seconds."""
     connections, loop, done = Connections(server.url, IN_FLIGHT), asyncio.get_running_loop(), 0
     before, until = server.cpu_seconds(), loop.time() + SECONDS
 

@@ -1,9 +1,9 @@
-"""The path of events behind the 202: from the bus through the fold into signals, then the roll-up.
+"""Measures the path of events after the 202: from the bus through the fold into signals, then the roll-up.
 
-Read it so: `batches/s` is per core, that is per second of CPU this process spent (its threads included), from
-receiving a message to settling it, 32 at once; `ratio` is that rate over the first row's of its table. `RU` are request
-units by the published table (`benchmarks.request_units`), per batch, counted from what was read and written. The
-Azure rows are against our test servers, which run as a program of their own: no network, no TLS, nothing of Azure.
+`batches/s` is per core: per second of this process's CPU (threads included), from receiving a message to settling it,
+32 at once. `ratio` is that rate over the first row's of its table. `RU` are request units per batch by the published
+table (`benchmarks.request_units`), counted from reads and writes. The Azure rows use local test servers in another
+process: no network, no TLS, nothing of Azure.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ _numbers = count()
 
 @dataclass
 class Counted:
-    """A document store that adds up what Cosmos DB would charge for its use."""
+    """Document store that adds up the request units that Cosmos DB would charge."""
 
     inner: DocumentStore
     units: float = 0.0
@@ -89,7 +89,7 @@ def _size(body: dict[str, Any]) -> int:
 
 @dataclass
 class Run:
-    """A world of tenants with their videos, and the services on it."""
+    """Tenants with their videos, and the services on them."""
 
     services: App
     documents: Counted
@@ -139,7 +139,7 @@ async def _tables(name: str, settings: Settings, batches: int) -> None:
     writes: list[tuple[int, int, float, float]] = []
     for tenants, events in ((10, 20), (10, 1), (10, 100), (120, 20), (1_000, 20)):
         run = await _prepare(settings, tenants)
-        await _fold(run, batches // 4, events)  # warm: facts are known, users have signals
+        await _fold(run, batches // 4, events)  # warm-up: facts are in memory, users have signals
         await _roll_up(run)
         cpu, units = await _fold(run, batches, events)
         base = base or batches / cpu
@@ -173,7 +173,7 @@ async def _prepare(settings: Settings, tenants: int) -> Run:
 
 
 async def _fold(run: Run, batches: int, events: int) -> tuple[float, float]:
-    """Seconds of CPU and request units for folding so many batches that wait on the bus."""
+    """Fold `batches` waiting messages; return seconds of CPU and request units."""
     draw, bus = random.Random(2), run.services.bus
     waiting = [run.batch(draw, events, users=20) for _ in range(batches)]
     for at in range(0, batches, 200):
@@ -197,7 +197,7 @@ async def _fold(run: Run, batches: int, events: int) -> tuple[float, float]:
 
 
 async def _roll_up(run: Run) -> tuple[int, float, float]:
-    """Writes of statistics, seconds of CPU and request units for draining all that waits, in one run."""
+    """Drain all waiting messages in one run; return writes of statistics, seconds of CPU and request units."""
     telemetry = run.services.telemetry
     before = telemetry.counters["rollup_writes", ()]
     units, cpu = run.documents.units, time.process_time()
@@ -209,7 +209,7 @@ async def _roll_up(run: Run) -> tuple[int, float, float]:
 
 
 def _full_document() -> None:
-    """The dearest batch there is: its user's document is at every cap."""
+    """Measure the most expensive batch: its user's document is at every cap."""
     size = MAX_DOCUMENT_BYTES
     full = read_units(size) + write_units(size) + write_units(200)
     print(f"a batch of a user at every cap ({size:,} bytes): {full:.1f} RU, of which reading {read_units(size):.1f}")

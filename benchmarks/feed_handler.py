@@ -1,8 +1,7 @@
-"""The feed handler in this process: no sockets, everything else real (keys, cursor, signals store, ranking, JSON).
+"""Measures the feed handler in this process: no sockets, all else real (keys, cursor, signals store, ranking, JSON).
 
-Read it so: `ratio` is CPU per request over a handler that only parses the same request and answers 8 kB of ready
-bytes. `+store` reads the user's signals from SQLite on every request; without it they are in memory, as for the second
-page.
+`ratio` is CPU per request over a handler that only parses the same request and answers 8 kB of fixed bytes. `+store`
+reads the user's signals from SQLite on every request; without it they are in memory, as for a second page.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ def main() -> None:
 
 
 async def alone(videos: int) -> tuple[Timing, Timing]:
-    """The handler for a catalog of so many videos, signals in memory: personalized, and the fallback."""
+    """Measure the handler for a catalog of `videos`, with signals in memory: personalized, and the fallback."""
     with tempfile.TemporaryDirectory() as folder:
         settings = replace(local_settings({"DATA_FOLDER": folder}), signals_cache_seconds=10.0, **UNLIMITED)
         first_flags(flags_file(settings))
@@ -107,7 +106,7 @@ async def serve(request: func.HttpRequest, services: App) -> None:
 
 
 async def _record_a_page(tenant: str, user: str, services: App) -> None:
-    """Keep the bytes of a page for the bill, and those for a client that accepts gzip where the app compresses."""
+    """Record the bytes of a page for the bill, and its gzip bytes where the app compresses."""
     api = services.apis[FeedApi]
     for name, headers in (("feed_response_bytes", {}), ("feed_response_compressed_bytes", {"accept-encoding": "gzip"})):
         answer = await api.edge.answer(GET_FEED, api, _request(tenant, user, headers))
@@ -127,7 +126,7 @@ async def _no_op() -> Timing:
 
 
 async def prepare(services: App, tenant: str, count: int, people: int = USERS) -> list[str]:
-    """A tenant of `count` videos and users with a history of about 60 events each."""
+    """Create a tenant of `count` videos, and users with a history of about 60 events each."""
     draw, now = random.Random(count), time.time()
     await save_tenant(services.documents, Tenant(tenant, "R", count_anonymous_events=True))
     await save_key(services.documents, services.identity, tenant, "app", SDK_KEY, frozenset({"sdk"}))

@@ -1,10 +1,10 @@
-"""Named feeds and filters over the plain feed: the handler in this process, everything but sockets real.
+"""Compares named feeds and filters with the plain feed: the handler in this process, all real except sockets.
 
-Read it so: every row takes turns with the plain feed of its block, so whatever else the machine does hits both; `plain`
-and `row` are medians of CPU per request in µs, `ratio` is the median of the ratios of all rounds, and behind it stands
-its interval of 95 % (bootstrap). In the second block nobody agreed to personalization: its first pages are ready-made,
-and so are those of a named feed. A filtered first page is cut from the kept order, as a plain second page is, which its
-rows are compared with. Receipts and cursors are of version 2 throughout.
+Every row alternates with the plain feed of its block, so other load on the machine affects both. `plain` and `row` are
+medians of CPU per request in µs. `ratio` is the median of all rounds' ratios, with its 95 % interval (bootstrap). In
+the second block no user agreed to personalization: first pages are cached, also of named feeds. A filtered first page
+is cut from the cached order, like a plain second page, with which its rows are compared. Receipts and cursors are of
+version 2.
 """
 
 from __future__ import annotations
@@ -70,15 +70,15 @@ def main() -> None:
 
 @dataclass
 class Handler:
-    """The feed's handler for one tenant."""
+    """Feed handler of one tenant."""
 
     services: App
     tenant: str
     users: list[str]
 
     def requests(self, query: Query, headers: Mapping[str, str] | None = None) -> list[func.HttpRequest]:
-        """One of each user."""
-        query = [("limit", "20"), *query]  # as apps send something
+        """Return one request of each user."""
+        query = [("limit", "20"), *query]  # apps usually send a parameter
         url = f"http://localhost/v1/feed?{urlencode(query)}"
         joined = {name: ",".join(values) for name, values in parse_qs(urlencode(query)).items()}
         sent = {"x-tenant-id": self.tenant, "x-api-key": SDK_KEY, **(headers or {})}
@@ -94,7 +94,7 @@ class Handler:
         return body
 
     async def cpu(self, requests: cycle[func.HttpRequest]) -> float:
-        """µs of CPU per request."""
+        """Return µs of CPU per request."""
         started = time.process_time()
         for _ in range(REQUESTS):
             await self.answer(next(requests))
@@ -111,7 +111,7 @@ class Handler:
         print(row(name, *costs), flush=True)
 
     async def second_pages(self) -> list[func.HttpRequest]:
-        """The plain feed's second page, for each user."""
+        """Return the requests for each user's second page of the plain feed."""
         first = [orjson.loads(await self.answer(request)) for request in self.requests([], OFF)]
         cursors = [page["nextCursor"] for page in first]
         return [self.requests([("cursor", cursor)], OFF)[at] for at, cursor in enumerate(cursors)]
@@ -149,7 +149,7 @@ async def _block(handler: Handler, videos: int) -> None:
 
 
 async def _with_feeds(handler: Handler) -> None:
-    """Store the feeds, and a playlist of 300 videos in no order."""
+    """Store the feeds, and an unordered playlist of 300 videos."""
     catalog = await handler.services.feed.catalogs.get(handler.tenant)
     ids = random.Random(1).sample(catalog.columns.ids, min(300, len(catalog.columns.ids)))
     stored: list[Upsert] = [

@@ -1,7 +1,7 @@
-"""Folding a batch of 20 events into a user's signals.
+"""Measures folding a batch of 20 events into a user's signals.
 
-Read it so: `pure` is the arithmetic alone, `document` adds reading and writing the stored form, `store` the whole
-consumer on SQLite, one batch after another. `ratio` is CPU per batch over parsing the message's JSON alone.
+`pure` is the arithmetic alone. `document` adds decoding and encoding the document. `store` is the whole consumer on
+SQLite, one batch after another. `ratio` is CPU per batch over parsing the message's JSON alone.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def main() -> None:
 
 
 def typical(batches: list[Batch], facts: dict[str, Facts], now: float) -> Signals:
-    """A user of two weeks: 15 pages of 20 videos, 300 events."""
+    """Return the signals of a user of two weeks: 15 pages of 20 videos, 300 events."""
     known = None
     for age, batch in enumerate(batches[:15]):
         days_ms = (14 - age) * 86_400_000

@@ -1,7 +1,7 @@
-"""The feed and the events over HTTP, driven from another process, one after another in rounds of the same run.
+"""Measures feed and events over HTTP, with a client in another process, in alternating rounds of one run.
 
-Each world is a server of its own, and each has a no-op function that the same host serves: what its other rows are
-compared with. `benchmarks.table` prints them.
+Each world is a separate server with a no-op function on the same host, with which its other rows are compared.
+`benchmarks.table` prints them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from local.demo import SDK_KEY
 IN_FLIGHT = (1, 16, 64)
 ROUNDS, SECONDS = 3, 1.5
 UNBOUND = {"SHED_DELAY_MS": "60000", "REFUSE_DELAY_MS": "60000", "MAX_IN_FLIGHT": "10000"}
-"""Capacity is measured without shedding; shedding has a program of its own."""
+"""Settings without shedding, for capacity; `benchmarks.overload` measures shedding."""
 NO_OP = "no-op function"
 
 Requests = Callable[[], Iterator[bytes]]
@@ -35,7 +35,7 @@ Requests = Callable[[], Iterator[bytes]]
 
 @dataclass
 class Row:
-    """What was seen of one kind of request at one number in flight."""
+    """Results of one kind of request at one number in flight."""
 
     name: str
     in_flight: int
@@ -44,23 +44,23 @@ class Row:
     latencies: list[float] = field(default_factory=list)
 
     def percentile(self, share: float) -> float:
-        """Milliseconds."""
+        """Return a percentile in milliseconds."""
         ordered = sorted(self.latencies)
         return ordered[min(len(ordered) - 1, int(len(ordered) * share))] * 1e3
 
     @property
     def cpu_ms(self) -> float:
-        """Milliseconds of the server's processor per request."""
+        """Return the server's processor time per request, in milliseconds."""
         return median(self.cpu) * 1e3
 
     @property
     def rate(self) -> float:
-        """Requests a second."""
+        """Return requests a second."""
         return median(self.rates)
 
 
 def embedded() -> list[list[Row]]:
-    """Rows of three worlds on the embedded stores: signals in memory, signals read each time, events."""
+    """Measure three worlds on the embedded stores: signals in memory, signals read each time, events."""
     many, one = World(tenants=20, videos=500, users=40), World(users=200)
     feeds = {
         NO_OP: _noop,
@@ -79,7 +79,7 @@ def embedded() -> list[list[Row]]:
 
 
 def azure() -> list[Row]:
-    """Rows on the Azure adapters, against the test servers on the same cores; none where these do not start."""
+    """Measure the Azure adapters against test servers on the same cores; no rows when these do not start."""
     program = subprocess.Popen(
         [sys.executable, "-m", "tests.emulators", "--json"], cwd=ROOT, stdout=subprocess.PIPE, text=True
     )
@@ -106,17 +106,17 @@ async def _measured(server: Served, kinds: dict[str, Requests], personalized: st
     if personalized is not None:
         await _until_personalized(server, next(kinds[personalized]()))
     rows = {(name, n): Row(name, n) for n in IN_FLIGHT for name in kinds}
-    for name, requests in kinds.items():  # to warm up, the catalogs of every tenant among others
+    for name, requests in kinds.items():  # warm-up, including every tenant's catalog
         await _drive(server, requests(), 16, 0.5, Row(name, 16))
     for _ in range(ROUNDS):
         for (name, n), row in rows.items():
             await _drive(server, kinds[name](), n, SECONDS, row)
-            await _idle(server)  # the fold of what this row sent is not the next row's cost
+            await _idle(server)  # this row's events must not be folded during the next row
     return list(rows.values())
 
 
 async def _idle(server: Served) -> None:
-    """Return when the server has rested for a while."""
+    """Return when the server has been idle for a while."""
     rested = 0
     while rested < 2:
         before = server.cpu_seconds()
@@ -137,7 +137,7 @@ async def _until_personalized(server: Served, request: bytes) -> None:
 
 
 async def _drive(server: Served, requests: Iterator[bytes], in_flight: int, seconds: float, row: Row) -> None:
-    """Keep so many requests in flight for so long; every answer must be a success."""
+    """Keep `in_flight` requests in flight for `seconds`; every response must be a success."""
     connections = Connections(server.url, in_flight)
     loop = asyncio.get_running_loop()
     until = loop.time() + seconds
@@ -170,14 +170,14 @@ def _noop() -> Iterator[bytes]:
 
 
 def _feeds(world: World, tenants: int, first_user: int = 0, users: int | None = None) -> Iterator[bytes]:
-    """Of each tenant so many users, all of the world's if not said: as many in all, when only tenants shall differ, for
-    a user who was not there for 10 s is read anew."""
+    """Yield feed requests of `users` per tenant, by default all of the world's. To compare numbers of tenants, keep the
+    total of users equal, since a user's signals are read again after 10 s."""
     who = [(tenant, first_user + user) for user in range(users or world.users) for tenant in range(tenants)]
     return itertools.cycle([http("GET", "/v1/feed", asker(tenant, user)) for tenant, user in who])
 
 
 def _batches(world: World, tenants: int) -> Iterator[bytes]:
-    """Batches that are never the same twice."""
+    """Yield batches, each different."""
     draw = random.Random()
     while True:
         now = int(time.time() * 1000)

@@ -1,4 +1,4 @@
-"""The document store as with the flags `lean-reads` and `lean-writes` on, against test servers."""
+"""Builds the document store with the flags `lean-reads` and `lean-writes` on, for test servers."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ TIMEOUT_SECONDS = 10.0
 
 
 def lean_cosmos(settings: Settings) -> CosmosStore:
-    """An unconnected store that asks without the SDK, also after a time-out on a busy machine."""
+    """Return an unconnected store that works without the SDK, also after a time-out on a busy machine."""
     parts = dict(part.split("=", 1) for part in settings.cosmos_connection_string.split(";") if part)
-    hours = count(step=3_600)  # no endpoint rests so long
+    hours = count(step=3_600)  # no endpoint rests this long
     wire = Wire(parts["AccountEndpoint"], settings.cosmos_database, KnownToken, clock=lambda: next(hours))
     return CosmosStore(
         settings.cosmos_database,

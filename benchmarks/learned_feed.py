@@ -1,8 +1,8 @@
-"""Measures what nightly tables add to a personalized page, in this process: no sockets, everything else real.
+"""Measures the CPU that nightly tables add to a personalized page, in this process: no sockets, all else real.
 
-Read it so: two tenants have the same videos and users, and one of them also the nightly tables (co-watch and next
-watch) of the size that is trained. They take turns, so whatever else the machine does hits both. `adds` is the median
-of the rounds' differences in µs of CPU, with its interval of 95 % (bootstrap). Signals are in memory.
+Two tenants have the same videos and users, and one also has nightly tables (co-watch and next watch) of the real size.
+They alternate, so other load on the machine affects both. `adds` is the median of the rounds' differences in µs of CPU,
+with its 95 % interval (bootstrap). Signals are in memory.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ async def _run() -> None:
 
 
 async def _compare(services: App, videos: int) -> str:
-    """Print a row, and give it in words."""
+    """Measure and print a row; return it in words."""
     tenants = ("plain", "learned")
     requests = [cycle([_request(name, user) for user in await prepare(services, name, videos)]) for name in tenants]
     await _learn(services, tenants[1])
@@ -71,7 +71,7 @@ async def _compare(services: App, videos: int) -> str:
             for _ in range(CALLS):
                 await serve(next(requests[which]), services)
             spent[which].append((time.process_time() - started) / CALLS * 1e6)
-    without, learned = spent[0][10:], spent[1][10:]  # by then everything is in memory
+    without, learned = spent[0][10:], spent[1][10:]  # all data is in memory by then
     middle, low, high = _difference(without, learned)
     print(
         f"{f'{videos:,} videos':20}{median(without):10.0f}{median(learned):10.0f}{middle:8.0f}   {low:.0f} … {high:.0f}"
@@ -80,7 +80,7 @@ async def _compare(services: App, videos: int) -> str:
 
 
 async def _learn(services: App, tenant: str) -> None:
-    """Give a tenant tables of random numbers; what they cost does not depend on what they say."""
+    """Store tables of random numbers for a tenant; their cost does not depend on the values."""
     catalog, draw = await services.feed.catalogs.get(tenant), np.random.default_rng(1)
     keys, count = catalog.columns.key, len(catalog.columns)
     watched = keys[draw.integers(0, count, 40 * count)]
@@ -89,7 +89,7 @@ async def _learn(services: App, tenant: str) -> None:
 
 
 def _difference(before: Sequence[float], after: Sequence[float]) -> tuple[float, float, float]:
-    """The median of the rounds' differences, and its interval of 95 % (bootstrap)."""
+    """Return the median of the rounds' differences, and its 95 % interval (bootstrap)."""
     differences = [one - other for other, one in zip(before, after, strict=True)]
     draw = random.Random(1)
     medians = sorted(median(draw.choices(differences, k=len(differences))) for _ in range(DRAWS))

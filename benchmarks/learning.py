@@ -1,8 +1,8 @@
-"""One night of an average tenant's learning: CPU and memory of each step, in a process of its own.
+"""Measures CPU and memory of each step of an average tenant's nightly learning, in its own process.
 
-The sample is what the roll-up aims at: some 200,000 lines of events a day, which is half as many exposures, of a
-catalog of 8,000 videos and nine days. Nothing is read or written: decoding is measured apart, by the line. There is a
-first night, whose next-watch model is new, and a later one, which goes on from it.
+The sample has the roll-up's target size: about 200,000 lines of events a day, half as many exposures, of a catalog of
+8,000 videos and nine days. Nothing is read or written; decoding is measured separately, per line. It runs a first
+night, with a new next-watch model, and a later one, which continues it.
 """
 
 from __future__ import annotations
@@ -71,10 +71,10 @@ def _days() -> tuple[list[Shown], Videos]:
 
 
 def _night(days: list[Shown], videos: Videos, which: str) -> tuple[float, int]:
-    """CPU seconds and the bytes of the state of one night; prints its steps."""
+    """Run one night and print its steps; return CPU seconds and the bytes of the state."""
     earlier = days[:-1] if which == "later" else []
     start = NightState("")
-    for number, day in enumerate(earlier):  # they only make what the night goes on from
+    for number, day in enumerate(earlier):  # they only prepare the state of the measured night
         start = with_sample(start, [day], videos, _name(number), {})
     before = start if earlier else None
     at = START + (len(earlier) + 1) * DAY
@@ -102,7 +102,7 @@ def _tables(views: LongViews, training: Training | None, at: float) -> tuple[Tab
 
 
 def _decoding() -> float:
-    """Seconds of CPU that a line takes from its compressed file into columns."""
+    """Return the CPU seconds per line from a compressed file to columns."""
     batches = [
         Batch(
             f"{number:032x}",

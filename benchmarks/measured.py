@@ -1,8 +1,8 @@
-"""Keeps what a benchmark found where the bill reads it: `infra/measured.json`, when it is run with `--record`.
+"""Stores a benchmark's figures for the bill in `infra/measured.json`, when it runs with `--record`.
 
-Without that option a run changes nothing, so that nobody commits the figures of a busy machine by accident. Names are
-those of `infra/capacity.json` where the bill has the figure before. A figure of CPU that the product changed is
-recorded as its ratio to the version before (`OF_BEFORE`), measured in pairs in one run.
+Without that option a run changes nothing, so that figures of a busy machine are not committed by accident. Names are
+those of `infra/capacity.json` if the bill has the figure before. A CPU figure that the product changed is stored as its
+ratio to the previous version (`OF_BEFORE`), measured in pairs in one run.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["OF_BEFORE", "RECORD", "record"]
 
 
 def record(name: str, value: float, unit: str, source: str, path: Path = MEASURED) -> None:
-    """Merge one figure into the file. `source` is the command that measured it, with what one must know to read it."""
+    """Merge one figure into the file. `source`: the command that measured it, and notes for readers."""
     if RECORD not in sys.argv:
         return
     known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}

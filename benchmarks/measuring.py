@@ -1,4 +1,4 @@
-"""Timing inside one process: percentiles of a repeated call, and CPU time per call."""
+"""Measures calls inside one process: percentiles of a repeated call, and CPU time per call."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 UNLIMITED = {"shed_delay_ms": 60_000.0, "refuse_delay_ms": 60_000.0, "user_requests_per_second": 1e6}
-"""Settings for what is called without a pause: the event loop, which never gets its turn, looks late to itself."""
+"""Settings without limits, for calls without a pause: the blocked event loop would look overloaded."""
 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Microseconds per call: wall clock at the median and the 99th percentile, and mean CPU."""
+    """Microseconds per call: median and 99th percentile of wall time, and mean CPU time."""
 
     p50: float
     p99: float
@@ -21,7 +21,7 @@ class Timing:
 
 
 def measure(call: Callable[[], object], times: int, warm_up: int = 20) -> Timing:
-    """Call it `times` times, one by one."""
+    """Measure `times` consecutive calls."""
     for _ in range(warm_up):
         call()
     spans = []
@@ -35,7 +35,7 @@ def measure(call: Callable[[], object], times: int, warm_up: int = 20) -> Timing
 
 
 async def measure_async(call: Callable[[], Awaitable[object]], times: int, warm_up: int = 20) -> Timing:
-    """The same for a coroutine."""
+    """Measure `times` consecutive calls of a coroutine function."""
     for _ in range(warm_up):
         await call()
     spans = []

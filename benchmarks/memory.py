@@ -1,7 +1,7 @@
-"""Memory of the catalogs in one process: 120 tenants of 2,000 videos and one of 10,000, with statistics.
+"""Measures the memory of catalogs in one process: 120 tenants of 2,000 videos and one of 10,000, with statistics.
 
-Read it so: `per video` is resident memory over the number of videos; an idle tenant is evicted when more than
-`VIDEOS_IN_MEMORY` are held, so this is the most a process needs for content.
+`per video` is resident memory divided by the number of videos. Idle tenants are evicted above `VIDEOS_IN_MEMORY`, so
+this is the most memory that a process needs for content.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def main() -> None:
 
 
 def measured() -> tuple[float, int]:
-    """Resident megabytes of the catalogs, and how many videos they hold."""
+    """Return the resident megabytes of the catalogs, and the number of their videos."""
     now = time.time()
     gc.collect()
     before = resident_mb()

@@ -1,12 +1,16 @@
-"""Bytes of a batch of 20 events in a bus message, and what it costs to write and to read it, in either version.
+"""Measures bytes and CPU of a batch of 20 events in a bus message, in both versions of the format.
 
-Read it so: `bytes` is the body for one batch; behind it is its share of version 1's. `CPU` is the median time of
-`encode` and `decode` together, for one batch, and the median of its ratios to version 1, both measured in turns in this
-run. Three kinds of batches: `page` as `benchmarks.paths` reports a page; `complete` with places, app sessions, some
-events without a time watched and some that do not count; `foreign` as `complete`, of videos with random ids of 11
-characters. The table of dictionaries says what one would save: `a tenant's own` is made from other batches about the
-same videos, `another's` from batches about videos of other names. Messages have to be read by every tenant's consumer,
-so only a dictionary that helps them all is worth its number.
+`bytes` is the body for one batch, followed by its share of version 1's. `CPU` is the median time of `encode` and
+`decode` together for one batch, and the median of its ratios to version 1, measured alternately in this run. There are
+three kinds of batches:
+
+- `page`: as `benchmarks.paths` reports a page
+- `complete`: with positions, app sessions, some events without a watch time and some that do not count
+- `foreign`: as `complete`, with random video ids of 11 characters
+
+The second table shows the saving of compression dictionaries: `a tenant's own` is made from other batches about the
+same videos, `another's` from batches about videos of other names. Every consumer must read messages of all tenants, so
+only a dictionary that helps all of them is useful.
 """
 
 from __future__ import annotations
@@ -39,7 +43,7 @@ WITHOUT_TIME = (IMPRESSION, LIKE, COMPLETE)
 
 
 def batches_of(kind: str, count: int, seed: int = 1, themes: Sequence[str] = THEMES) -> list[Batch]:
-    """Batches of as many users, each about a page of 20 videos."""
+    """Return batches of `count` users, each about a page of 20 videos."""
     draw = random.Random(seed)
     catalog = [f"vid_{themes[at % len(themes)]}_{at // len(themes) + 1}" for at in range(VIDEOS)]
     if kind == "foreign":
@@ -88,7 +92,7 @@ def _batch(draw: random.Random, catalog: Sequence[str], complete: bool) -> Batch
 
 
 def dictionary_content() -> bytes:
-    """What dictionary 1 of a message holds: the places of a page in order, then a batch about videos without names."""
+    """Return dictionary 1 of messages: the positions of a page in order, then a batch about videos without names."""
     (example,) = batches_of("page", 1, seed=9)
     unnamed = replace(example, tenant_id="", events=tuple(replace(each, video_id="") for each in example.events))
     return bytes(range(100)) + to_parts(unnamed).packed
@@ -134,7 +138,7 @@ def _print_kind(kind: str, batches: list[Batch]) -> None:
 
 
 def _cpu(write: Callable[[Any], bytes], these: list[Any]) -> float:
-    """µs to write and to read one batch."""
+    """Return µs to encode and decode one batch."""
     began = time.process_time()
     for each in these:
         decode(write(each))
@@ -142,14 +146,14 @@ def _cpu(write: Callable[[Any], bytes], these: list[Any]) -> float:
 
 
 def _dictionaries(kind: str) -> dict[str, bytes]:
-    """Name → what compressed content could refer to."""
+    """Return compression dictionaries by name."""
     same = b"".join(to_parts(each).packed for each in batches_of(kind, 8, seed=2))
     other = b"".join(to_parts(each).packed for each in batches_of(kind, 8, seed=3, themes=OTHER_THEMES))
     return {"none": b"", "dictionary 1": dictionary_content(), "another's": other, "a tenant's own": same}
 
 
 def _packed_bytes(kind: str, dictionary: bytes, together: int) -> float:
-    """Of the part that is compressed."""
+    """Return the bytes of the compressed part, per batch."""
     packed = [to_parts(each).packed for each in batches_of(kind, BATCHES)]
     groups = [b"".join(packed[at : at + together]) for at in range(0, BATCHES, together)]
     return sum(len(deflate(content, dictionary)) for content in groups) / BATCHES

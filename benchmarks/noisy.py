@@ -1,9 +1,9 @@
-"""One tenant at ten times its limit: what do the others notice?
+"""Tests how one tenant at ten times its rate limit affects the others: `python -m benchmarks.noisy [--seconds 30]`.
 
-`python -m benchmarks.noisy [--seconds 30]`. The others come at a third of the capacity, before and during, each for as
-long as the roll-up's period, so that both have one; the noisy one may ask for 20 feeds a second and asks for 200.
-It passes when the others' p99 at most doubles (a machine shared with a driver is not quieter than that) and none of
-theirs is refused. The noisy one must get 429 with Retry-After for what is over its limit.
+The other tenants send a third of the capacity, before and during the test. Each part lasts for a period of the roll-up,
+so that both have one. The noisy tenant's limit is 20 feeds a second, and it sends 200. The test passes when the others'
+p99 at most doubles (the client on the same machine causes that much) and none of their requests is refused. The noisy
+tenant must get 429 with Retry-After above its limit.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ ALLOWED = 2.0
 
 
 class Others(People):
-    """Everybody but the first tenant."""
+    """Users of all tenants except the first."""
 
     def one(self, tenant: int | None = None) -> dict[str, str]:
         return super().one(1 + self.draw.randrange(WORLD.tenants - 1) if tenant is None else tenant)
 
 
 def main() -> None:
-    """Run and judge."""
+    """Run the test and print the verdict."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=30.0)
     with served(WORLD, {"SIGNALS_CACHE_SECONDS": "2"}) as server:

@@ -1,8 +1,8 @@
-"""What a personal feed costs in the official worker library of Python 3.13, as a ratio to a function that does nothing.
+"""Measures the CPU of a personalized feed in the official worker library of Python 3.13, compared with a no-op.
 
 `python -m benchmarks.official_worker` starts a program with the worker's Python for each row; `make setup` installs it,
-or `WORKER_PYTHON` names one. Read it so: `over` is CPU per call less that of the no-op, in times of the no-op, both
-through the library's own path in one process, taking turns. The host's side and the channel to it are not in it.
+or `WORKER_PYTHON` names one. `over` is (CPU per call − CPU of the no-op) divided by CPU of the no-op. Both run
+alternately through the library's own code in one process. The host and the channel to it are not included.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import azure.functions as func
 ROOT = Path(__file__).resolve().parent.parent
 WORKER = ROOT / ".venv/worker/bin/python"
 KINDS = {"signals in memory": "10", "signals read from SQLite": "0"}
-"""Row → seconds for which signals are kept."""
+"""Row → seconds for which signals stay in memory."""
 TENANT, VIDEOS, USERS = "tenant", 500, 100
 ROUNDS, CALLS = 30, 40
 
@@ -48,7 +48,7 @@ def main() -> None:
 
 
 async def _inside() -> list[float]:
-    """CPU of the no-op and of a feed in µs, and the median of the rounds' ratios."""
+    """Return the CPU of the no-op and of a feed in µs, and the median of the rounds' ratios."""
     import bootstrap
     import function_app
     from benchmarks.feed_handler import prepare
@@ -74,7 +74,7 @@ async def _inside() -> list[float]:
         await refresher.refresh()
     people = cycle({"x-tenant-id": TENANT, "x-api-key": SDK_KEY, "x-user": user} for user in users)
     found: dict[str, list[float]] = {"noop": [], "get_feed": []}
-    for number in range(-3, ROUNDS):  # the first ones warm up
+    for number in range(-3, ROUNDS):  # the first three are warm-up
         for name in found:
             running.calls.clear()
             began = time.process_time()

@@ -1,8 +1,10 @@
-"""Three times the capacity: is what can be served still served, is every refusal clean, is it over when it is over?
+"""Tests the service at three times its capacity: `python -m benchmarks.overload [--seconds 20]`.
 
-`python -m benchmarks.overload [--seconds 20]`. Goodput is 200s and 202s a second, ready pages among them. Verdict and
-exit code: goodput ≥ 80 % of capacity; every other answer 429 or 503 with Retry-After; personalized pages again within
-five seconds of the load's end.
+Goodput is the number of 200s and 202s a second, ready pages included. The test passes, with exit code 0, when:
+
+- goodput is at least 80 % of capacity
+- every other response is 429 or 503 with Retry-After
+- pages are personalized again within five seconds after the load
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ RECOVERY_SECONDS = 5.0
 
 
 def main() -> None:
-    """Run and judge."""
+    """Run the test and print the verdict."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument(RECORD, action="store_true", help="keep the result for docs/results.md")
@@ -36,7 +38,7 @@ def main() -> None:
 
 
 async def _run(server: Served, seconds: float) -> int:
-    await capacity(server, WORLD, 2.0)  # to warm up
+    await capacity(server, WORLD, 2.0)  # warm-up
     able, cpu, _ = await capacity(server, WORLD, seconds / 2)
     print(f"capacity: {able:,.0f} answers/s at 16 in flight, {cpu * 1e3:.2f} ms of CPU each")
     verdicts = []
@@ -89,7 +91,7 @@ async def _overload(server: Served, able: float, in_flight: int, seconds: float)
 
 
 async def _recovery(server: Served) -> float:
-    """Seconds until ten pages in a row are personalized."""
+    """Return the seconds until ten pages in a row are personalized."""
     people, connections = People(WORLD, 5), Connections(server.url, 1)
     started, in_a_row = time.monotonic(), 0
     from benchmarks.served import user_hash

@@ -1,15 +1,18 @@
-"""The feed path and the events path against another version of the project, paired in one run.
+"""Compares the CPU of the feed path and the events path with another version of the project, in pairs in one run.
 
 `python -m benchmarks.paired REVISION` checks the revision out and starts one process for each version
-(`benchmarks.paths`). They take turns, step by step, so whatever else the machine does hits both. Read it so: `before`
-and `after` are medians, in µs of CPU for one operation; `ratio` is the median of the ratios of all rounds, and behind
-it stands its interval of 95 % (bootstrap). `feed` reads the user's signals, `kept` has them in memory, `newcomer` is a
-user without any (`…_gzip`: the client accepts gzip), and `switched_off` a page under the pulled kill switch. `events
-path` adds up a batch's request, its fold and its part of the roll-up, round by round. With `--machine-code` both are
-the revision, and `after` has the ranking's loops as the package brings them, made ahead of time, instead of just in
-time.
+(`benchmarks.paths`). They alternate step by step, so other load on the machine affects both. `before` and `after` are
+medians in µs of CPU for one operation. `ratio` is the median of all rounds' ratios, with its 95 % interval (bootstrap).
 
-`--record` keeps the ratio of `feed` for the bill (`infra/measured.json`).
+    feed            reads the user's signals from the store
+    kept            has the signals in memory
+    newcomer        a user without signals
+    …_gzip          the client accepts gzip
+    switched_off    a page while the kill switch is off
+    events path     a batch's request, its fold and its part of the roll-up, summed per round
+
+With `--machine-code` both processes run the revision, and `after` uses the package's machine code of the ranking's
+loops, compiled ahead of time. `--record` stores the ratio of `feed` for the bill (`infra/measured.json`).
 """
 
 from __future__ import annotations
@@ -35,7 +38,7 @@ OPERATIONS = {
     "fold": 30,
     "rollup": 60,
 }
-"""How many of each are timed in one round."""
+"""Number of timed operations of each kind in one round."""
 EVENTS_PATH = ("post", "fold", "rollup")
 
 
@@ -73,7 +76,7 @@ def main() -> None:
 def _round(
     versions: tuple[Version, Version], number: int, names: Sequence[str]
 ) -> tuple[dict[str, float], dict[str, float]]:
-    """What every operation costs in both versions; every other round begins with the other one."""
+    """Measure every operation in both versions; the version that goes first alternates between rounds."""
     found: tuple[dict[str, float], dict[str, float]] = ({}, {})
     for name in names:
         for which in in_turns(number):

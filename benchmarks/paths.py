@@ -1,9 +1,9 @@
 """Measures one operation of the feed path and of the events path in this process, for `benchmarks.paired`.
 
-Its text is run in the folder of a version (`python -c`), and so measures that version. It reads lines such as `feed 30`
-and answers each with the CPU time of one operation in µs, threads included. Everything is real but the document store
-(in memory) and the bus in front of the fold (it keeps what is published). Three apps share the store: one that reads a
-user's signals on every request, one that keeps them, and one whose kill switch is pulled.
+The program's text runs in the folder of a version (`python -c`), so it measures that version. It reads lines such as
+`feed 30` and answers each with the CPU time of one operation in µs, threads included. All is real except the document
+store (in memory) and the bus before the fold (it only stores messages). Three apps share the store: one reads a user's
+signals on every request, one keeps them in memory, and one has the kill switch off.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ TYPES = ("impression", "video_view", "video_view", "skip", "like")
 
 
 class KeepingBus:
-    """A bus that keeps what is published."""
+    """Bus that stores published messages."""
 
     def __init__(self, bus: Any) -> None:
         self._bus = bus
@@ -57,7 +57,7 @@ class KeepingBus:
         self.kept.append(message)
 
     def taken(self) -> list[Any]:
-        """What was published since the last time."""
+        """Return the messages published since the last call."""
         kept, self.kept = self.kept, []
         return kept
 
@@ -66,14 +66,14 @@ class KeepingBus:
 
 
 class Paths:
-    """A tenant whose users watch what they are served. Each method gives seconds of CPU for so many operations."""
+    """A tenant whose users watch the served videos. Each method returns seconds of CPU for `times` operations."""
 
     async def prepare(self, folder: str) -> Paths:
         """Start the app, with 200 users who have watched 60 videos each."""
         documents = MemoryDocuments()
         self.app = await _started(folder, documents, keep_seconds=0.0)
         prepare: Any = getattr(feed_handler, "prepare", None) or feed_handler._prepare  # type: ignore[attr-defined]
-        users = await prepare(self.app, TENANT, VIDEOS)  # its name has an underscore in older versions
+        users = await prepare(self.app, TENANT, VIDEOS)  # older versions name it with an underscore
         await stats_consumer(self.app, receive_seconds=1.0).run()
         self.bus = KeepingBus(self.app.bus)
         self.events = self.app.apis[EventsApi]
@@ -81,7 +81,7 @@ class Paths:
         self.consumer = signals_consumer(self.app)
         self.consumer._bus = self.bus
         for part in (self.events, self.consumer):
-            if hasattr(part, "_packer"):  # which versions before it do without
+            if hasattr(part, "_packer"):  # older versions have no packer
                 part._packer._bus = self.bus
         self.draw, self.serial = random.Random(1), count()
         self.keeping = await _started(folder, documents, keep_seconds=10.0)
@@ -103,7 +103,7 @@ class Paths:
         return page["feedRequestId"], [item["videoId"] for item in page["items"]]
 
     def _batch(self) -> func.HttpRequest:
-        """A request that reports what happened with each video of a page."""
+        """Return a request with events about each video of a page."""
         number, (user, receipt, videos), now = next(self.serial), next(self.pages), time.time()
         rows = [
             {
@@ -128,31 +128,31 @@ class Paths:
         return func.HttpRequest("POST", "http://localhost/v1/events/batch", headers=headers, params={}, body=body)
 
     async def feed(self, times: int) -> float:
-        """A personalized page of 20 videos of 2,000, the user's signals read from the store."""
+        """Measure a personalized page of 20 videos of 2,000, with signals read from the store."""
         return await _timed(self.app, self.feeds, times)
 
     async def kept(self, times: int) -> float:
-        """The same for a user whose signals are in memory."""
+        """Measure a personalized page for a user whose signals are in memory."""
         return await _timed(self.keeping, self.feeds, times)
 
     async def newcomer(self, times: int) -> float:
-        """A page for somebody about whom nothing is stored, asked for again within some seconds."""
+        """Measure a page for a user without stored data, requested again within seconds."""
         return await _timed(self.keeping, self.strangers, times)
 
     async def kept_gzip(self, times: int) -> float:
-        """`kept` for a client that accepts gzip."""
+        """Measure `kept` for a client that accepts gzip."""
         return await _timed(self.keeping, self.gzip["kept"], times)
 
     async def newcomer_gzip(self, times: int) -> float:
-        """`newcomer` for a client that accepts gzip."""
+        """Measure `newcomer` for a client that accepts gzip."""
         return await _timed(self.keeping, self.gzip["newcomer"], times)
 
     async def switched_off(self, times: int) -> float:
-        """A page while the kill switch is pulled."""
+        """Measure a page while the kill switch is off."""
         return await _timed(self.switched, self.feeds, times)
 
     async def post(self, times: int) -> float:
-        """A batch of 20 events from the request to its message."""
+        """Measure a batch of 20 events from the request to its message."""
         requests = [self._batch() for _ in range(times)]
         began = time.process_time()
         for request in requests:
@@ -161,7 +161,7 @@ class Paths:
         return time.process_time() - began
 
     async def fold(self, times: int) -> float:
-        """From its message to the user's signals and the message to the roll-up."""
+        """Measure a batch from its message to the user's signals and the message to the roll-up."""
         await self.post(times)
         bodies = [message.body for message in self.bus.taken()]
         began = time.process_time()
@@ -170,7 +170,7 @@ class Paths:
         return time.process_time() - began
 
     async def rollup(self, times: int) -> float:
-        """From that message into statistics and archive, through the embedded bus, so many in one write."""
+        """Measure batches from that message to statistics and archive, over the embedded bus, `times` in one write."""
         await self.fold(times)
         for message in self.bus.taken():
             await self.app.bus.publish(message)
@@ -181,7 +181,7 @@ class Paths:
 
 
 async def _started(folder: str, documents: MemoryDocuments, keep_seconds: float, personalized: bool = True) -> App:
-    """An app on the documents, which keeps signals for so long."""
+    """Start an app on the documents, which keeps signals in memory for `keep_seconds`."""
     environment = {"DATA_FOLDER": folder, "FLAGS_FILE": f"{folder}/{'on' if personalized else 'off'}.json"}
     settings = replace(local_settings(environment), signals_cache_seconds=keep_seconds, **UNLIMITED)
     if "usual_peak_floor" in {each.name for each in fields(Settings)}:
@@ -208,7 +208,7 @@ async def _timed(app: App, requests: Iterator[func.HttpRequest], times: int) -> 
 
 
 def main() -> None:
-    """Answer until there is nothing more to read."""
+    """Answer lines until the input ends."""
     loop = asyncio.new_event_loop()
     with tempfile.TemporaryDirectory() as folder:
         paths = loop.run_until_complete(Paths().prepare(folder))

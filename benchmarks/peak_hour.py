@@ -1,11 +1,10 @@
-"""A simulated hour of the roll-up at peak, with the app's own scheduling and the measured cost of a batch.
+"""Simulates an hour of the roll-up at peak, with the app's own scheduling and the measured cost of a batch.
 
-`python -m benchmarks.peak_hour` simulates 3,000 batches a second of 120 tenants by Zipf's law, with ten minutes of them
-waiting already, for as many drainers as `infra/capacity.py` asks for. Which session is taken, held and left is decided
-by `events/session_drainer.py` itself, on an event loop whose time jumps; the bus, its locks and the work on a
-session are simulated. A batch costs the CPU that `infra/capacity.json` says, of a core of which the host keeps a share.
-The same numbers come out every time. Read it so: `waiting` are batches on the bus, `oldest` is the age of the first of
-them in seconds, `busy` the share of the drainers' time that goes into work.
+`python -m benchmarks.peak_hour` simulates 3,000 batches a second of 120 tenants by Zipf's law, with a backlog of ten
+minutes, for the number of drainers of `infra/capacity.py`. The real `events/session_drainer.py` schedules the sessions,
+on an event loop with simulated time; the bus, its locks and the work on a session are simulated. A batch costs the CPU
+of `infra/capacity.json`, on a core of which the host uses a share. The result is deterministic. `waiting` are batches
+on the bus, `oldest` is the age of the oldest one in seconds, `busy` is the share of the drainers' time spent on work.
 """
 
 from __future__ import annotations
@@ -35,13 +34,13 @@ from tests.simulated_time import SimulatedLoop
 TIMER_SECONDS = 30.0
 BACKLOG_SECONDS = 600.0
 HOST_SHARE = 0.15
-"""Of a drainer's core, for the Functions host and the system."""
+"""Share of a drainer's core for the Functions host and the system."""
 OF_RECEIVING = 0.4
-"""Of a batch's CPU, spent while it is received and decoded; the rest follows when all of them are there."""
+"""Share of a batch's CPU for receiving and decoding; the rest is spent after all batches have arrived."""
 OPEN_SECONDS, READ_SECONDS, WRITE_SECONDS = 0.05, 0.01, 0.08
-"""Waiting for a session, for its document, and for the write, the blob and the settling."""
+"""Waits for a session, for its document, and for write, blob and settling."""
 A_SESSION = 100.0
-"""Batches a second above which a tenant has another shard."""
+"""Batches a second per shard; above it a tenant has another shard."""
 
 
 @dataclass
@@ -56,17 +55,17 @@ class Waiting:
     locked_until: float = 0.0
 
     def there(self, now: float) -> int:
-        """Batches that wait."""
+        """Return the number of waiting batches."""
         return int(self.early + self.rate * now - self.taken)
 
     def oldest_age(self, now: float) -> float:
-        """How long the first of them waits, in seconds."""
+        """Return the age of the oldest waiting batch, in seconds."""
         return max(0.0, (self.early + self.rate * now - self.taken) / self.rate) if self.there(now) else 0.0
 
 
 @dataclass
 class Hour:
-    """The bus, and one core for each drainer."""
+    """Simulated bus, and one core for each drainer."""
 
     sessions: list[Waiting]
     batch_seconds: float
@@ -77,7 +76,7 @@ class Hour:
     visits: int = 0
 
     async def next_session(self, subscription: str, wait_seconds: float) -> Held | None:
-        """Any session with messages and no owner, as the bus likes."""
+        """Return any session with messages and no owner."""
         now = self.clock()
         free = [each for each in self.sessions if each.locked_until <= now and each.there(now) > 0]
         if not free:
@@ -119,7 +118,7 @@ class Drainer:
         )
 
     async def work(self) -> None:
-        """As long as it is let."""
+        """Run until cancelled."""
         while True:
             await self._sessions.run()
             now = self._hour.clock()
@@ -134,7 +133,7 @@ class Drainer:
             await asyncio.sleep(seconds / (1 - HOST_SHARE))
 
     async def _drain(self, session: Any, run: Run) -> Drained:
-        """What `StatsConsumer` does with a session, in CPU and waiting."""
+        """Simulate CPU and waits of `StatsConsumer` for a session."""
         hour, waiting = self._hour, session.waiting
         hour.visits += 1
         await self._compute(hour.visit_seconds)
@@ -155,13 +154,13 @@ class Drainer:
         await asyncio.sleep(WRITE_SECONDS)
         if waiting.owner is session:
             waiting.taken += received
-            waiting.locked_until = hour.clock() + LOCK_SECONDS  # the owner renews it while it works
+            waiting.locked_until = hour.clock() + LOCK_SECONDS  # the owner renews the lock while it works
         return Drained(received, to_its_end or newest < JUST_NOW_SECONDS)
 
 
 @dataclass(frozen=True)
 class Look:
-    """How it stands at one time of the hour."""
+    """State at one time of the hour."""
 
     minute: int
     waiting: int
@@ -173,7 +172,7 @@ class Look:
 def simulate(
     rate: float, drainers: int, *, minutes: int = 60, backlog_seconds: float = BACKLOG_SECONDS, tenants: int = 120
 ) -> tuple[list[Look], int]:
-    """How the roll-up stands every five minutes, and how many visits it made."""
+    """Simulate the hour. Return the state every five minutes, and the number of visits to sessions."""
     numbers = figures.read().after
     loop = SimulatedLoop()
     hour = Hour(
@@ -211,7 +210,7 @@ def simulate(
 
 
 def _sessions(rate: float, backlog_seconds: float, tenants: int) -> list[Waiting]:
-    """Sessions of tenants whose sizes follow Zipf's law; a hot tenant has shards."""
+    """Return the sessions of tenants whose sizes follow Zipf's law; a hot tenant has shards."""
     weights = [1 / rank for rank in range(1, tenants + 1)]
     found = []
     for number, weight in enumerate(weights, 1):

@@ -1,8 +1,8 @@
 """Measures the ranking of one request (features, model, order, exploration, diversity), 500 and 10,000 candidates.
 
-How to read it: `ratio` is the time of `rank` over a bare NumPy dot product of as many features, and top-k, on as many
-rows in the same run: what the arithmetic alone would cost. It says how much the rest adds and does not depend on the
-machine much; the absolute time does. `static` is what a catalog costs once a minute, or when it changed.
+`ratio` is the time of `rank` over a bare NumPy dot product of as many features and top-k on as many rows, in the same
+run. So it shows the cost besides the arithmetic, and depends little on the machine, unlike the absolute time. `static`
+is the cost of a catalog once a minute, or after a change.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def main() -> None:
 
 
 def whole(count: int) -> Timing:
-    """The whole ranking of one request of so many candidates."""
+    """Measure the whole ranking of one request of `count` candidates."""
     columns, stats, signals = instance(count)
     rows, model = columns.rows(), global_model()
     options = RankingOptions(NOW, language="en", country="DE", seed=1, explore=True)
@@ -107,14 +107,14 @@ def _bare(count: int) -> Callable[[], object]:
 
 
 def _next_watch(keys: NDArray[np.uint64], draw: np.random.Generator) -> NextWatchTable:
-    """A table of the size that is trained, of random numbers."""
+    """Return a table of random numbers in the trained size."""
     parameters = new_parameters(len(keys), draw)
     matrices = {name: parameters[name] for name in MATRICES}
     return NextWatchTable(keys, parameters["vectors"].astype(np.float16), parameters["bias"], matrices)
 
 
 def instance(count: int) -> tuple[VideoColumns, CatalogStats, Signals]:
-    """A catalog with a week of events and the nightly tables, and a user whose signals are full."""
+    """Return a catalog with a week of events and the nightly tables, and a user with full signals."""
     draw = np.random.default_rng(1)
     columns = VideoColumns(
         Video(

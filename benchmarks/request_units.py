@@ -1,10 +1,10 @@
-"""Prints what Cosmos DB charges for a feed and a batch, by the sizes of documents measured in this run.
+"""Prints Cosmos DB's charge for a feed and for a batch, by document sizes measured in this run.
 
-Read it so: `bytes` is the JSON that the app sends, without the properties that the service adds (about 200 bytes);
-`RU` is the published table's charge for that size (`infra/capacity.py`), which is for the default indexing policy:
-`user-activity` indexes nothing. Where a row says `replaced`, another published page counts twice as much
-(`infra/capacity.json`, `replace_times`). `test server` is what our test server says, a plain price a kB: it shows that
-the operations are the ones that are counted here, not what they cost.
+`bytes` is the JSON that the app sends, without the properties that the service adds (about 200 bytes). `RU` is the
+published charge for that size (`infra/capacity.py`), for the default indexing policy; `user-activity` indexes nothing,
+so it is charged less. For rows with `replaced`, another published page counts twice as much (`infra/capacity.json`,
+`replace_times`). `test server` is the charge of our test server, a fixed price per kB: it checks the counted
+operations, not their cost.
 """
 
 from __future__ import annotations
@@ -43,19 +43,19 @@ OLDEST, NEWEST = min(VERSIONS), max(VERSIONS)
 USER_KEY, TENANT = "k" * 43, "tenant-0001"
 WATCHED_VIDEOS = 2_000
 IDLE_POLL_UNITS = 2.0
-"""A pull of a change feed that brings nothing, for each physical partition. No page of the documentation says it; a
-maintainer wrote "about 2" (github.com/MicrosoftDocs/azure-docs/issues/50040)."""
+"""Charge of an empty pull of a change feed, per physical partition. Not documented; a maintainer wrote "about 2"
+(github.com/MicrosoftDocs/azure-docs/issues/50040)."""
 PULL_SECONDS = 4.5
-"""`CONTENT_REFRESH_SECONDS` is 5 by default, and a pull comes a tenth sooner (`shared/adapters/refresh.py`)."""
+"""`CONTENT_REFRESH_SECONDS` is 5 by default; a pull is 10 % earlier on average (`shared/adapters/refresh.py`)."""
 FEEDS_OF_CONTENT = 3
-"""Containers whose change feed an instance pulls that serves feeds; others pull that of the tenants alone."""
+"""Change feeds that an instance for feeds pulls; other instances pull only that of the tenants."""
 INSTANCES = ((600, 3), (3_000, 13), (30_000, 125))
-"""Feeds a second, and the instances that serve them."""
+"""Feeds a second, and the number of instances for them."""
 
 
 @dataclass(frozen=True)
 class Operation:
-    """One operation of a feed or a batch: how often there is one for each, and what it reads or writes."""
+    """One operation of a feed or a batch: how often it occurs per feed or batch, and the bytes it reads or writes."""
 
     name: str
     times: float
@@ -96,12 +96,12 @@ def main() -> None:
 
 
 def stored_bytes(signals: Signals, version: int) -> int:
-    """The document's bytes as the store gets it, with its partition and tenant."""
+    """Return the bytes of the stored document, with its partition and tenant."""
     return len(orjson.dumps({**to_document(signals, version), "userKey": USER_KEY, "tenantId": TENANT}))
 
 
 def operations(signals_bytes: int, kinds: Mapping[str, int]) -> Iterator[Operation]:
-    """What a feed and its batch do for one user, by the load model."""
+    """Yield the operations of a feed and its batch for one user, by the load model."""
     figures = read_figures().after
     yield Operation("feed: signals read", figures["signals_reads_per_feed"], signals_bytes)
     yield Operation("batch: signals read", figures["fold_reads"], signals_bytes)
@@ -126,7 +126,7 @@ def _print_operations(rows: Iterator[Operation], name: str) -> None:
 
 
 def _print_visit(kinds: Mapping[str, int]) -> None:
-    """What is not counted by the batch: markers of those who opted out, facts, and the roll-up's writes."""
+    """Print operations that do not occur per batch: markers of users who opted out, facts, and the roll-up's writes."""
     print(f"\n{'besides':44}{'':7}{'bytes':>8}{'RU':>8}")
     receipt, video = kinds["user-activity · receipt-marker"], kinds["videos · video"]
     for name, size, units in (
@@ -151,7 +151,7 @@ def _written(size: int) -> tuple[int, float]:
 
 
 def _print_change_feeds(kinds: Mapping[str, int]) -> None:
-    """What pulling change feeds costs, by the number of instances: pulls that bring nothing, and what others bring."""
+    """Print the charge of change feeds by number of instances: empty pulls, and pulls with documents."""
     figures = read_figures().after
     statistics = read_units(statistics_bytes(WATCHED_VIDEOS)) + read_units(1024 * figures["daily_kb"])
     statistics += read_units(kinds["video-stats · added"])
@@ -182,7 +182,7 @@ def _print_test_server(signals: Signals) -> None:
 
 
 async def _charged(settings: Settings, signals: Signals) -> None:
-    """What the test server charges for a fold's read and write, through the SDK."""
+    """Print the test server's charge for a fold's read and write, through the SDK."""
     charges: list[tuple[str, float]] = []
     store = CosmosStore.from_settings(settings, on_call=lambda name, status, units, _: charges.append((name, units)))
     await store.ready()

@@ -1,8 +1,8 @@
-"""Renders what benchmarks and trials found as one page: `python -m benchmarks.results > docs/results.md`.
+"""Renders the results of benchmarks and trials as one page: `python -m benchmarks.results > docs/results.md`.
 
-`benchmarks/results.json` has the records. A program that is run with `--record` replaces its own (`keep`,
-`keep_table`); without that option a run changes nothing, so nobody commits the figures of a busy machine by accident.
-What the bill is computed from lies in `infra/measured.json` (`benchmarks/measured.py`) and stands on the same page.
+`benchmarks/results.json` has the records. A program that runs with `--record` replaces its own (`keep`, `keep_table`).
+Without that option a run changes nothing, so that figures of a busy machine are not committed by accident. Figures of
+the bill are in `infra/measured.json` (`benchmarks/measured.py`) and appear on the same page.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from infra.figures import MEASURED
 RECORD = "--record"
 RESULTS = Path(__file__).with_name("results.json")
 SHARED = "one machine, two shared cores, embedded backends"
-"""What most programs run against, unless they say otherwise."""
+"""Environment of most programs."""
 
 SPEED = "Speed of the feed"
 LOAD = "Load and faults"
@@ -43,14 +43,14 @@ A program that is run with `--record` keeps what it measured there. What it cost
 
 
 def today() -> str:
-    """The day in UTC, as 2026-11-30."""
+    """Return today's UTC date, as 2026-11-30."""
     return datetime.now(UTC).date().isoformat()
 
 
 def keep(
     name: str, value: str, *, topic: str, what: str, command: str, against: str = SHARED, path: Path = RESULTS
 ) -> None:
-    """Record one figure, in words: `value` with its unit. Does nothing unless the program runs with `--record`."""
+    """Record one figure as text: `value` with its unit. Does nothing unless the program runs with `--record`."""
     _write(name, {"topic": topic, "what": what, "value": value}, command, against, path)
 
 
@@ -66,7 +66,7 @@ def keep_table(
     note: str = "",
     path: Path = RESULTS,
 ) -> None:
-    """Record a table. `note` says how to read it, in Markdown. Does nothing unless the program runs with `--record`."""
+    """Record a table. `note`: its explanation in Markdown. Does nothing unless the program runs with `--record`."""
     table = {"topic": topic, "what": what, "columns": list(columns), "rows": [list(row) for row in rows]}
     _write(name, table | ({"note": note} if note else {}), command, against, path)
 
@@ -80,7 +80,7 @@ def _write(name: str, found: dict[str, Any], command: str, against: str, path: P
 
 
 def as_markdown(results: Path = RESULTS, measured: Path = MEASURED) -> str:
-    """The page. Raises `ValueError` for a record of a topic that is not in `TOPICS`."""
+    """Return the page. Raises `ValueError` for a record with a topic that is not in `TOPICS`."""
     records = json.loads(results.read_text(encoding="utf-8"))
     if unknown := {each["topic"] for each in records.values()} - set(TOPICS):
         raise ValueError(f"no such topic: {', '.join(sorted(unknown))}")

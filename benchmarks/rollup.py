@@ -1,10 +1,10 @@
 """Measures a batch from the bus into statistics and archive, on the Service Bus SDK; then simulates a peak hour.
 
-The test servers run as a program of their own: CPU here is the consumer's alone, its threads included. Read it so: µs
-of CPU for one batch of 20 events, medians of rounds that take turns. `one by one` settles a message by a call of the
-SDK, `in ranges` settles messages that follow each other together, as the app does. `session` is what taking, holding
-and leaving a session costs, the reading of its document included, shared by its batches; `visit` is all that a visit
-costs however few batches it finds. No network, no TLS, nothing of Azure.
+Figures are µs of CPU for one batch of 20 events, as medians of alternating rounds. The test servers run in another
+process, so CPU is the consumer's alone, threads included. `one by one` settles each message by a call of the SDK; `in
+ranges` settles consecutive messages together, as the app does. `session` is the cost of taking, holding and leaving a
+session, including the read of its document, divided by its batches. `visit` is the fixed cost of a visit, whatever the
+number of batches. No network, no TLS, nothing of Azure.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ ONE_BY_ONE, IN_RANGES = "one by one", "in ranges"
 
 @dataclass
 class Spent:
-    """Seconds of CPU by stage. One session at a time is worked on, so what passes within a call is its own."""
+    """Seconds of CPU by stage. Only one session is processed at a time, so CPU within a call belongs to it."""
 
     seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
 
@@ -65,7 +65,7 @@ class Spent:
 
 
 class TimedBus:
-    """The bus, its sessions timed."""
+    """Bus whose sessions are timed."""
 
     def __init__(self, inner: ServiceBusBus, spent: Spent) -> None:
         self._inner, self._spent = inner, spent
@@ -107,7 +107,7 @@ async def _measure(settings: Settings) -> None:
         )
         for name in (ONE_BY_ONE, IN_RANGES)
     }
-    await _drain(app, ways[IN_RANGES], BATCHES)  # facts are known, the document is full
+    await _drain(app, ways[IN_RANGES], BATCHES)  # facts are in memory, the document is full
     rounds: dict[str, list[dict[str, float]]] = {name: [] for name in ways}
     for number in range(ROUNDS):
         for name in sorted(ways, reverse=bool(number % 2)):
@@ -144,7 +144,7 @@ async def _prepare(settings: Settings) -> App:
 
 
 def _batch(draw: random.Random, videos: list[str]) -> Batch:
-    """What the fold hands on: a page of distinct videos, all of it counted."""
+    """Return a batch as the fold sends it: a page of distinct videos, all counted."""
     now = time.time()
     receipt = FeedReceipt(int(now) - 60, personalized=True, warm=True, key=draw.getrandbits(32))
     events = tuple(
@@ -166,7 +166,7 @@ def _batch(draw: random.Random, videos: list[str]) -> Batch:
 
 
 async def _drain(app: App, bus: ServiceBusBus, batches: int) -> dict[str, float]:
-    """µs of CPU a batch by stage, for so many that wait in one session."""
+    """Drain `batches` waiting in one session; return µs of CPU per batch by stage."""
     draw = random.Random(batches)
     videos = [video.id for video in demo_videos(VIDEOS, time.time(), random.Random(1))]
     waiting = [_batch(draw, videos) for _ in range(batches)]

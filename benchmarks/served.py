@@ -1,7 +1,7 @@
-"""The served app as a process of its own, with a world in it: tenants, videos, users with a history.
+"""Serves the app in its own process, with generated tenants, videos and users with a history.
 
-`python -m benchmarks.served` prints one line of JSON with its address and stops on SIGTERM. Beside the app's routes it
-has `/noop`, a function that answers 8 kB of ready bytes through the same host: what every ratio is taken to.
+`python -m benchmarks.served` prints one line of JSON with its address and stops on SIGTERM. Besides the app's routes it
+has `/noop`, a function that answers 8 kB of fixed bytes through the same host. Every ratio is relative to it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from shared.domain.records import Tenant
 ROOT = Path(__file__).resolve().parent.parent
 HISTORY = 60
 AT_ONCE = 25
-"""Batches folded side by side: what one hands on waits a moment for others."""
+"""Batches folded concurrently, because the message to the roll-up waits for others."""
 CONTENT_KEY = "secret-content-key"
 WHO_IS_NOISY = "tenant-0"
 READY_BYTES = orjson.dumps({"items": ["x" * 390] * 20})
@@ -46,8 +46,8 @@ READY_BYTES = orjson.dumps({"items": ["x" * 390] * 20})
 
 @dataclass(frozen=True)
 class World:
-    """`tenants` of `videos` each, with `users` who have a history; `noisy_rate` limits the first tenant. `token_key`: a
-    public key, as PEM, that proves users' tokens."""
+    """Generated data: `tenants` with `videos` each, and `users` with a history. `noisy_rate`: limit of the first
+    tenant. `token_key`: public key (PEM) for users' tokens."""
 
     tenants: int = 1
     videos: int = 500
@@ -64,12 +64,12 @@ class Served:
     pid: int
 
     def cpu_seconds(self) -> float:
-        """CPU time of the process so far, its threads included."""
+        """Return the CPU time of the process so far, threads included."""
         fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def memory_mb(self) -> float:
-        """Resident memory."""
+        """Return the resident memory in MB."""
         lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
         return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1e3
 
@@ -79,13 +79,13 @@ def tenant_id(number: int) -> str:
 
 
 def user_hash(tenant: int, user: int) -> str:
-    """The hash of a user with a history; numbers beyond the world's are strangers."""
+    """Return a user's hash. Users with numbers beyond the world's have no history."""
     return f"{tenant:016x}{user:048x}"
 
 
 @contextmanager
 def served(world: World, settings: Mapping[str, str] | None = None) -> Iterator[Served]:
-    """A server in a process of its own, on one core where there are two."""
+    """Start a server in its own process, on one core if there are two."""
     with tempfile.TemporaryDirectory() as folder:
         environment = {
             **os.environ,
@@ -182,7 +182,7 @@ async def _build(world: World, services: App) -> None:
 
 
 def _give_back_free_memory() -> None:
-    """What building left behind goes back to the system, or a leak would fill it up unseen."""
+    """Return free memory to the system. Otherwise a leak could fill the memory freed after the build, unnoticed."""
     gc.collect()
     with suppress(OSError, AttributeError):  # another C library than glibc
         ctypes.CDLL(None).malloc_trim(0)

@@ -1,8 +1,8 @@
-"""A list of similar videos beside the plain feed, in this process: no sockets, everything else real.
+"""Compares a list of similar videos with the plain feed, in this process: no sockets, all else real.
 
-Read it so: `ratio` is CPU per request over that of a personalized page of the same tenant in the same run; the two take
-turns, so whatever else the machine does hits both. `list alone` is `ranking.neighbors` without the handler around it.
-Both nightly tables are there, of the size that is trained, and signals are in memory.
+`ratio` is CPU per request over that of a personalized page of the same tenant in the same run. Both alternate, so other
+load on the machine affects both. `list alone` is `ranking.neighbors` without the handler. Both nightly tables are
+present in their real size, and signals are in memory.
 """
 
 from __future__ import annotations

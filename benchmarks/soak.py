@@ -1,10 +1,12 @@
-"""For long at 70 % load, while content changes and flags flip: no error, memory flat, latency flat.
+"""Soak test at 70 % load, with changes of content and flags: `python -m benchmarks.soak [--minutes 15]`.
 
-`python -m benchmarks.soak [--minutes 15]`. Sessions arrive at random at 70 % of the capacity measured first; every two
-seconds a video changes, every twenty a flag flips for three. Memory and p99 are taken in slices; their slope is fitted
-without the first fifth (caches fill), with a 95 % interval. Verdict: no answer but 200, 202, 304 and clean refusals
-under 0.1 %; the memory's slope is not above 1 % an hour of what is held with its whole interval, and p99 of the last
-third is at most twice that of the second.
+The capacity is measured first. Then sessions arrive at random at 70 % of it. Every two seconds a video changes; every
+twenty seconds a flag flips for three. Memory and p99 are measured in intervals. Their slopes are fitted without the
+first fifth (caches fill), with a 95 % interval. The test passes when all of this holds:
+
+- Every response is 200, 202 or 304, except clean refusals below 0.1 %.
+- The interval of memory's slope is not entirely above 1 % of the memory per hour.
+- p99 of the last third is at most twice that of the second.
 """
 
 from __future__ import annotations
@@ -30,11 +32,11 @@ WORLD = World(tenants=12, videos=300, users=200)
 LOAD = 0.7
 SLICES = 30
 LAX_SLOPE = 0.01
-"""Growth an hour, as a share of what is held, that a fitted line may still show."""
+"""Accepted slope of memory per hour, as a share of the memory."""
 
 
 def main() -> None:
-    """Run and judge."""
+    """Run the test and print the verdict."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=15.0)
     parser.add_argument(RECORD, action="store_true", help="keep the result for docs/results.md")
@@ -109,7 +111,8 @@ def _judge(seen: Seen, memory: list[tuple[float, float]], started: float, second
 
 
 def fitted_slope(points: list[tuple[float, float]]) -> tuple[float, float]:
-    """Least squares: (slope, half of its 95 % interval by the normal approximation), in units of y for each x."""
+    """Fit a line by least squares. Return slope (units of y per x) and half of its 95 % interval (normal
+    approximation)."""
     n = len(points)
     mean_x, mean_y = sum(x for x, _ in points) / n, sum(y for _, y in points) / n
     spread = sum((x - mean_x) ** 2 for x, _ in points)
@@ -125,7 +128,7 @@ async def _watch_memory(server: Served, memory: list[tuple[float, float]], secon
 
 
 async def _change_content(server: Served, seen: Seen) -> None:
-    """Another title for a video, every two seconds, as a content team would save it."""
+    """Save another title of a video every two seconds, as a content team would."""
     connections, at = Connections(server.url, 1), 0
     while True:
         at += 1
@@ -143,7 +146,7 @@ async def _change_content(server: Served, seen: Seen) -> None:
 
 
 async def _flip_flags(flags: Path) -> None:
-    """The kill switch, every twenty seconds for three."""
+    """Switch the kill switch off every twenty seconds, for three seconds."""
     while True:
         await asyncio.sleep(17)
         _write_flags(flags, False)

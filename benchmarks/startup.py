@@ -1,10 +1,10 @@
-"""From the start of a process to its first feed, embedded and on the Azure adapters (against our test servers).
+"""Measures the time from the start of a process to its first feed, embedded and on the Azure adapters (test servers).
 
-Each row is the median of several fresh processes; `all` is what to hold against the objective of 3 s. Read it so:
-`CPU` is what the process used of a core until then, so whatever `all` has more was waiting, or others had the machine;
-`connected` counts sockets that were opened by importing. The connections on Azure are TLS over a network, which no test
-server shows. The last row is an instance that is asked for feeds of many tenants at once, on the embedded store: what
-it has used of a core when all are answered. In the package the ranking's loops are machine code: `import` is less.
+Each row is the median of several new processes. Compare `all` with the objective of 3 s. `CPU` is the process's CPU
+time until then; the rest of `all` was waiting, or other programs used the machine. `connected` counts sockets opened by
+imports. On Azure, connections use TLS over a network, which test servers do not show. The last row is the CPU of an
+instance that gets feeds of many tenants at once, on the embedded store, until all are answered. In the package, the
+ranking's loops are machine code, so `import` takes less.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ TENANTS, VIDEOS_OF_EACH, MANY_RUNS = 20, 2_000, 3
 MANY_STAGES = ("import", "build", "feeds")
 MANY_CPU_SECONDS = 2.5
 STAGES = ("python", "import of the app", "import of the adapters", "build", "connections", "first feed")
-"""In order; each ends where the next begins."""
+"""Stages in order; each ends where the next begins."""
 
 
 def main() -> None:
@@ -133,7 +133,7 @@ async def _prepare_tenants(environment: Mapping[str, str]) -> None:
 
 
 def _one_process(environment: Mapping[str, str], name: str = "child") -> dict[str, float]:
-    """Seconds of each stage in a fresh process."""
+    """Return the seconds of each stage in a new process."""
     child = [sys.executable, "-c", f"from benchmarks.startup import {name}; {name}()", str(time.time())]
     told = subprocess.run(child, cwd=ROOT, env=dict(environment), capture_output=True, text=True, check=True)
     stages: dict[str, float] = json.loads(told.stdout)
@@ -141,7 +141,7 @@ def _one_process(environment: Mapping[str, str], name: str = "child") -> dict[st
 
 
 def child() -> None:
-    """Start as an instance does, serve one feed, and tell how long each stage took."""
+    """Start as an instance does, serve one feed, and print the time of each stage."""
     connected: list[str] = []
     sys.addaudithook(lambda event, _: connected.append(event) if event == "socket.connect" else None)
     times = [float(sys.argv[1]), time.time()]
@@ -187,7 +187,7 @@ def child() -> None:
 
 
 def child_of_many() -> None:
-    """Start as an instance does, serve a feed of each of many tenants at once, and tell the CPU of each stage."""
+    """Start as an instance does, serve a feed of each of many tenants at once, and print the CPU of each stage."""
     import azure.functions as func
 
     import function_app

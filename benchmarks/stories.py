@@ -1,9 +1,9 @@
-"""The row of stories for a viewer who follows 2,000 of 4,000 authors, over 10,000 active stories of one tenant.
+"""Measures the stories row of a viewer who follows 2,000 of 4,000 authors, with 10,000 active stories of one tenant.
 
-Read it so: `CPU` is µs per call in this process, and `ratio` is to a handler that only answers 8 kB of ready bytes. The
-whole requests have everything but sockets: keys, the user's token, two reads of SQLite (three when ranked), the row,
-JSON of the first 20 authors. `order alone` is the row without reads and JSON. The feed's block lets the same personal
-page take turns with the flags off and on: medians of CPU, the median of the rounds' ratios and its interval of 95 %.
+`CPU` is µs per call in this process; `ratio` is relative to a handler that only answers 8 kB of fixed bytes. Whole
+requests include all but sockets: keys, the user's token, two reads of SQLite (three when ranked), the row, and JSON of
+the first 20 authors. `order alone` is the row without reads and JSON. The feed's block alternates the same personalized
+page with the flags off and on: medians of CPU, and the median of the rounds' ratios with its 95 % interval.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ TENANT = "tenant-2000"
 STORY_COUNT, AUTHORS, FOLLOWS, SEEN, CLOSE = 10_000, 4_000, 2_000, 500, 200
 REQUESTS, ROUNDS, A_ROUND = 300, 40, 25
 MEASURED_TENANTS = 10
-"""Of 10,000 stories each, for their memory."""
+"""Tenants with 10,000 stories each, for the measurement of memory."""
 GET_STORIES = next(each for each in endpoints_of(StoriesApi) if each.name == "get_stories")
 USER = f"{7:064x}"
 COMMAND = "python -m benchmarks stories"
@@ -75,7 +75,7 @@ def _people(draw: random.Random) -> list[Person]:
 
 
 def _stories(people: list[Person], draw: random.Random, now: float) -> list[Story]:
-    """In the order of posting."""
+    """Return the stories in order of posting."""
     times = sorted(now - draw.uniform(60, 23 * HOUR_SECONDS) for _ in range(STORY_COUNT))
     stories = []
     for at in times:
@@ -169,7 +169,7 @@ async def _rows(services: App, nothing: Timing) -> None:
 
 
 async def _feeds(services: App, users: list[str]) -> None:
-    """The plain feed's page, with the flags of stories off and on."""
+    """Compare the plain feed's page with the flags of stories off and on."""
     print(f"\na personal page of the feed, µs of CPU\n{'':24}{'off':>10}{'on':>10}{'ratio':>8}   95 % interval")
     requests = cycle([feed_request(TENANT, user) for user in users])
     costs: tuple[list[float], list[float]] = ([], [])

@@ -2,12 +2,12 @@
 
 - **Alone**: posts and views with 16 in flight, beside the no-op function of the same host: rate, p95 and CPU of each,
   and their ratios to the no-op. Ratios compare between machines, milliseconds do not.
-- **Held**: one post to ten views at a fixed rate, begun on time whatever is answered; the highest share of what was
-  possible at which every call is answered well and p95 stays under the feed's objective.
-- **Told**: authors listen on their sockets; from the view's request until the frame is there. p95 at most two seconds.
-- **Recounted**: a minute later each story's `counts` and its author's `stats` must be the views that were answered.
+- **Held**: one post to ten views at a fixed rate, independent of responses. Finds the highest share of the capacity at
+  which every call succeeds and p95 stays under the feed's objective.
+- **Told**: authors listen on sockets; time from a view's request to the frame. p95 must be at most two seconds.
+- **Recounted**: a minute later, each story's `counts` and its author's `stats` must equal the successful views.
 
-The exit code is 1 if any of the last three fails. The driver takes a core of its own: run it where there are two.
+The exit code is 1 if any of the last three fails. The client needs its own core: run it with at least two.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ VIEWS_A_POST = 10
 SHARES = (0.9, 0.8, 0.7, 0.6, 0.5)
 P95_SECONDS, TOLD_SECONDS, COUNTED_SECONDS = 0.25, 2.0, 60.0
 AUTHORS, VIEWERS = 3_000, 500
-"""So many that nobody reaches the limits of a minute."""
+"""Enough people that none reaches a limit per minute."""
 COMMAND = "python -m benchmarks.story_load"
 ON = ("personalized-feed", "stories", "story-live")
 
 
 @dataclass
 class Figures:
-    """What was seen of one kind of call."""
+    """Results of one kind of call."""
 
     seconds: list[float] = field(default_factory=list)
     bad: Counter[int] = field(default_factory=Counter)
@@ -55,13 +55,13 @@ class Figures:
 
     @property
     def p95(self) -> float:
-        """Seconds."""
+        """Return the 95th percentile in seconds."""
         ordered = sorted(self.seconds)
         return ordered[min(len(ordered) - 1, int(0.95 * len(ordered)))] if ordered else float("inf")
 
 
 class Crowd:
-    """People with tokens, what they posted, and who has seen it."""
+    """People with tokens, their stories, and the viewers of each."""
 
     def __init__(self, server: Served) -> None:
         self.draw = random.Random(1)
@@ -69,7 +69,7 @@ class Crowd:
         self.tenant, self._signer = tenant_id(0), signer("EdDSA")
         self._headers: dict[int, dict[str, str]] = {}
         self.posted: list[tuple[str, int]] = []
-        """Stories and their authors."""
+        """Posted stories with their authors."""
         self.views: Counter[str] = Counter()
         self._seen: set[tuple[str, int]] = set()
         self._next = 0
@@ -124,7 +124,7 @@ def _note(figures: Figures, reply: Reply) -> None:
 
 
 async def closed(server: Served, call: Call, seconds: float) -> Figures:
-    """As many as are answered, `IN_FLIGHT` at a time."""
+    """Send calls, `IN_FLIGHT` at a time, as fast as they are answered."""
     figures, until = Figures(), time.monotonic() + seconds
 
     async def one_after_another() -> None:
@@ -139,7 +139,7 @@ async def closed(server: Served, call: Call, seconds: float) -> Figures:
 
 
 async def at_rate(server: Served, call: Call, rate: float, seconds: float) -> Figures:
-    """Calls begun `rate` times a second; each is timed from when it was to begin."""
+    """Start `rate` calls a second; each is timed from its scheduled start."""
     figures, tasks = Figures(), []
     cpu, began = server.cpu_seconds(), time.monotonic()
 
@@ -159,7 +159,7 @@ async def at_rate(server: Served, call: Call, rate: float, seconds: float) -> Fi
 
 
 async def alone(server: Served, crowd: Crowd, seconds: float) -> Figures:
-    """Print the table of single calls; the no-op."""
+    """Print the table of single calls; return the no-op's figures."""
     rows: dict[str, Figures] = {}
     calls: dict[str, Call] = {"no-op function": crowd.noop, "post a story": crowd.post, "view a story": crowd.view}
     for name, call in calls.items():
@@ -188,7 +188,7 @@ async def alone(server: Served, crowd: Crowd, seconds: float) -> Figures:
 
 
 async def held(server: Served, crowd: Crowd, base: Figures, seconds: float) -> bool:
-    """Print the highest rate of posts and views together that is held."""
+    """Print the highest sustained rate of posts and views together."""
     most = await closed(server, crowd.mixed, seconds)
     for share in SHARES:
         figures = await at_rate(server, crowd.mixed, share * most.rate, seconds)
@@ -209,7 +209,7 @@ async def held(server: Served, crowd: Crowd, base: Figures, seconds: float) -> b
 
 
 async def told(crowd: Crowd, rounds: int) -> bool:
-    """Print how soon authors who listen are told of a view."""
+    """Print the time until listening authors are notified of a view."""
     authors = list(crowd.posted[-rounds:])
     taken: list[float] = []
     async with aiohttp.ClientSession() as session:
@@ -224,7 +224,7 @@ async def told(crowd: Crowd, rounds: int) -> bool:
                 crowd.views[story] += 1
                 async with asyncio.timeout(30):
                     while viewed(await socket.receive_json()) != story:
-                        pass  # of an earlier view
+                        pass  # the frame of an earlier view
                 taken.append(time.monotonic() - began)
 
         for begin in range(0, len(authors), 20):
@@ -242,12 +242,12 @@ async def told(crowd: Crowd, rounds: int) -> bool:
 
 
 def viewed(frame: Any) -> str | None:
-    """The story that a frame says was viewed."""
+    """Return the story of a frame about a view."""
     return frame["storyId"] if frame.get("type") == "story.viewed" else None
 
 
 async def recounted(crowd: Crowd, sample: int) -> bool:
-    """Print whether counts and stats are what was answered, a minute after the last view at the latest."""
+    """Print whether counts and stats equal the successful views, at most a minute after the last one."""
     stories = crowd.draw.sample(crowd.posted, min(sample, len(crowd.posted)))
     by_author: Counter[int] = Counter()
     for story, author in crowd.posted:
@@ -275,7 +275,7 @@ async def recounted(crowd: Crowd, sample: int) -> bool:
 async def run(server: Served, seconds: float, rounds: int) -> bool:
     crowd = Crowd(server)
     for _ in range(100):
-        first = await crowd.post()  # until the flags are read
+        first = await crowd.post()  # waits until the flags are read
         if first.status == 201:
             break
         await asyncio.sleep(0.2)

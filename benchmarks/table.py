@@ -1,9 +1,9 @@
-"""One table of what a request costs: ranking, the feed handler alone, the feed and the events over HTTP, memory.
+"""Prints the cost of a request in one table: ranking, feed handler alone, feed and events over HTTP, memory.
 
-Read it so: `CPU` is the server's processor time per request, `over` that less the no-op function's through the same
-host (the same server for what goes over HTTP), `ratio` the two divided: what compares between machines. Latencies are
-of this machine with the driver on it, so compare them inside the table only. The events' row includes the fold, which
-the same process does here and another app does in Azure. "Azure adapters" are the SDKs against our own test servers.
+`CPU` is the server's processor time per request. `over` is that minus the no-op function's through the same host (over
+HTTP: the same server). `ratio` is the quotient of both, which can be compared between machines. Latencies are of this
+machine with the client on it, so compare them only inside the table. The events' row includes the fold, which runs in
+the same process here and in another app on Azure. "Azure adapters" are the SDKs with our own test servers.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from benchmarks.measuring import Timing
 
 def main() -> None:
     """Print the table."""
-    used_mb, videos = memory.measured()  # first: what the others leave behind would blur it
+    used_mb, videos = memory.measured()  # first, as memory of other benchmarks would distort it
     worlds = http.embedded()
     azure = http.azure()
     personalized, fallback = asyncio.run(feed_handler.alone(500))

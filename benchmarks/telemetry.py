@@ -1,9 +1,8 @@
 """Measures what telemetry costs a feed request: counters, stage times, trace id, and the share of sampled spans.
 
-Read it so: each piece is measured alone, as often as one request does it, and added up; `share` is that sum over the
-CPU of a whole personalized request with telemetry in it. Measuring the whole twice, with and without, would drown the
-answer in noise. Exports run beside requests; their CPU is given per request at 600 requests a second and instance
-count 1, the worst case.
+Each part is measured alone, as often as one request does it, and added up. `share` is that sum over the CPU of a whole
+personalized request including telemetry. Measuring the request with and without telemetry would be too noisy. Exports
+run beside requests; their CPU is given per request at 600 requests a second on one instance, the worst case.
 """
 
 from __future__ import annotations
@@ -63,7 +62,7 @@ def main() -> None:
 
 
 def _per_call(call: Callable[[], object]) -> float:
-    """µs of CPU, from many calls at a time: one is too short for the clock."""
+    """Return µs of CPU per call, from many calls, since one is too short for the clock."""
 
     def many() -> None:
         for _ in range(REPEAT):
@@ -87,7 +86,7 @@ _SOME_STAGES = _stages()
 
 
 def _record(telemetry: Telemetry) -> None:
-    """What `feed/api.py` and `shared/web/endpoint.py` record of one request, without what `_stages` cost."""
+    """Record the metrics of `feed/api.py` and `shared/web/endpoint.py` for one request, without the stages."""
     telemetry.count("feed_requests", "tenant_1", "personalized", "")
     milliseconds = telemetry.observe_stages("feed_stage_ms", _SOME_STAGES, "personalized")
     telemetry.observe("feed_duration_ms", milliseconds, "personalized")
@@ -101,7 +100,7 @@ def _store_call(telemetry: Telemetry) -> None:
 
 
 class _Taking:
-    """An exporter that takes everything."""
+    """Exporter that accepts everything."""
 
     def export(self, content: Any, timeout_millis: float = 0.0) -> Any:
         from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
@@ -124,7 +123,7 @@ class _TakingSpans(_Taking):
 
 
 def _spans(telemetry: Telemetry) -> float:
-    """The spans of one sampled request."""
+    """Measure the spans of one sampled request."""
     from opentelemetry.sdk.resources import Resource
 
     from shared.observability.spans import Traces
@@ -141,7 +140,7 @@ def _attributes() -> Mapping[str, str]:
 
 
 def _export() -> float:
-    """One export of what an instance that serves every tenant has added up."""
+    """Measure one export of an instance that serves every tenant."""
     telemetry = Telemetry()
     for tenant in range(TENANTS):
         for mode, reason in (("personalized", ""), ("fallback", "cold_start"), ("fallback", "signals_unavailable")):

@@ -1,4 +1,4 @@
-"""How much the served app can take: requests a second of sessions, as many in flight as it is made for."""
+"""Measures the capacity of the served app: requests a second of sessions, with its designed number in flight."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ IN_FLIGHT = 16
 
 
 async def capacity(server: Served, world: World, seconds: float) -> tuple[float, float, Seen]:
-    """(answers a second, CPU seconds of the server for each, what was seen) of sessions without pauses.
+    """Run sessions without pauses. Return (responses a second, server's CPU seconds per response, results).
 
     `IN_FLIGHT` sessions at a time keep the server's one core busy without a queue that sheds.
     """

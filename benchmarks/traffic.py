@@ -1,8 +1,8 @@
-"""People as they use an app: tenants by Zipf's law, sessions of a few pages, a batch of events after each page.
+"""Simulates people who use an app: tenants by Zipf's law, sessions of a few pages, a batch of events after each page.
 
-A session opens with a page, watches most of it, reports it, and asks for the next page; in the soak with pauses as
-people make, compressed so that minutes hold many sessions. Arrivals are independent of answers (an open loop): a slow
-service does not get fewer visitors.
+A session gets a page, watches most of it, reports it, and gets the next page. The soak test adds pauses as people make,
+shortened so that minutes have many sessions. Arrivals do not depend on responses (an open loop): a slow service does
+not get fewer visitors.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ ZIPF = 1.1
 
 @dataclass
 class Seen:
-    """Answers by status and reason, latencies of feeds with the time they were asked for, and what was not clean."""
+    """Responses by status and reason, latencies of feeds with the time of request, and unclean refusals."""
 
     statuses: Counter[int] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
@@ -36,7 +36,7 @@ class Seen:
     unclean: list[str] = field(default_factory=list)
 
     def take(self, reply: Reply, at: float, *, feed: bool) -> None:
-        """Count one answer. A refusal is clean when it is 429 or 503 with Retry-After."""
+        """Count one response. A refusal is clean when it is 429 or 503 with Retry-After."""
         self.statuses[reply.status] += 1
         if feed and reply.status == 200:
             self.feeds.append((at, reply.seconds))
@@ -49,13 +49,13 @@ class Seen:
             self.unclean.append(f"{reply.status} {reply.body[:120]!r}")
 
     def percentile(self, share: float, since: float = 0.0, until: float = float("inf")) -> float:
-        """Milliseconds of the feeds asked for in between."""
+        """Return a percentile of feeds requested in an interval, in milliseconds."""
         spans = sorted(seconds for at, seconds in self.feeds if since <= at < until)
         return spans[min(len(spans) - 1, int(len(spans) * share))] * 1e3 if spans else 0.0
 
 
 class People:
-    """Who comes: a tenant by Zipf's law, one of its users, most of them with a history."""
+    """Draws visitors: a tenant by Zipf's law, and one of its users, most of them with a history."""
 
     def __init__(self, world: World, seed: int = 0) -> None:
         self.draw = random.Random(seed)
@@ -64,7 +64,7 @@ class People:
         self._users = world.users
 
     def one(self, tenant: int | None = None) -> dict[str, str]:
-        """The headers of somebody."""
+        """Return the headers of a random user."""
         chosen = self.draw.choices(self._tenants, self._weights)[0] if tenant is None else tenant
         user = self.draw.randrange(self._users) if self.draw.random() < 0.85 else self.draw.randrange(10**6, 10**7)
         return {"X-Tenant-Id": tenant_id(chosen), "X-Api-Key": SDK_KEY, "X-User": user_hash(chosen, user)}
@@ -73,7 +73,7 @@ class People:
 async def session(
     people: People, connections: Connections, seen: Seen, pause_seconds: float, who: dict[str, str] | None = None
 ) -> None:
-    """One visit. Refused, it goes away as a person would: there is no storm of retries."""
+    """Simulate one visit. A refused one ends, as a person would leave: there is no storm of retries."""
     who = who or people.one()
     draw, cursor = people.draw, ""
     for _ in range(draw.choice(PAGES)):
@@ -113,7 +113,8 @@ def _events(page: dict, draw: random.Random) -> list[dict[str, object]]:
 async def arrivals(
     rate: float, seconds: float, come: Callable[[], object], *, most_waiting: Callable[[], int], limit: int
 ) -> int:
-    """Call `come` at random moments, so many times a second on average; how many found the line too long and left."""
+    """Call `come` at random moments, `rate` times a second on average. Return the number of arrivals that were skipped
+    because too many were waiting."""
     draw, left = random.Random(1), 0
     due = time.monotonic()
     until = due + seconds

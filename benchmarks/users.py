@@ -1,8 +1,8 @@
-"""Generated users of several kinds, folded batch by batch as the app folds: what documents weigh is measured on them.
+"""Generates users of several kinds and folds their batches as the app does, to measure the sizes of documents.
 
-A batch tells of eight videos of a page: an impression of each, then a view of the length the user's liking gives it, a
-`complete` at the end of it, a like now and then, or a skip; 20 events at the most. The feed shows mostly categories
-that the user likes, and never a video twice until all were shown.
+A batch has events about eight videos of a page, at most 20: an impression of each, then a view whose length depends on
+the user's taste, a `complete` at its end, an occasional like, or a skip. The feed shows mostly categories that the user
+likes, and no video twice until all were shown.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ KINDS = {
     "three batches a day for 30 days": (6, 30, 3),
     "ten batches a day for 30 days": (4, 30, 10),
 }
-"""Seed, days and batches a day."""
+"""Seed, days and batches a day, by kind of user."""
 TYPICAL, BUSY = "two batches a day for 30 days", "ten batches a day for 30 days"
 
 
 def catalog(seed: int = 1) -> list[Facts]:
-    """Facts about the videos `v0`, `v1`, …: some categories, tags and creators have most of them."""
+    """Return facts about the videos `v0`, `v1`, …; a few categories, tags and creators have most of them."""
     draw = random.Random(seed)
     return [
         Facts(
@@ -46,7 +46,7 @@ def catalog(seed: int = 1) -> list[Facts]:
 
 
 def user(seed: int, days: int, batches_a_day: int, facts: list[Facts]) -> Signals:
-    """The signals of somebody who sends so many batches a day until `NOW`."""
+    """Return the signals of a user who sends `batches_a_day` until `NOW`."""
     draw = random.Random(seed)
     by_id = {f"v{n}": fact for n, fact in enumerate(facts)}
     likes = {fact.category: 0.0 for fact in facts}
@@ -72,7 +72,7 @@ def user(seed: int, days: int, batches_a_day: int, facts: list[Facts]) -> Signal
 def _told(
     draw: random.Random, page: list[int], facts: list[Facts], likes: dict[str, float], at: float, name: str
 ) -> list[Event]:
-    """The events of one page from a time on."""
+    """Return the events of one page from a time on."""
     told: list[Event] = []
 
     def tell(kind: str, video: int, watch_ms: float = 0.0) -> None:

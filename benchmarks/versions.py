@@ -1,5 +1,7 @@
-"""Two versions of the project measured in one run: each is a process that works in a checkout of its own, and they take
-turns, so whatever else the machine does hits both."""
+"""Measures two versions of the project in one run.
+
+Each version is a process in its own checkout. They alternate, so other load on the machine affects both.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,7 @@ DRAWS = 4_000
 
 
 class Version:
-    """A process that measures one version: `program` is run in its folder (`python -c`), and so imports from there.
+    """Process that measures one version: `program` runs in its folder (`python -c`), so it imports from there.
 
     The program prints `ready`, then answers each line it reads with a line of numbers.
     """
@@ -35,14 +37,14 @@ class Version:
         self._line(lambda text: text == "ready")
 
     def ask(self, name: str, times: int) -> list[float]:
-        """What it measured of `times` operations of that name."""
+        """Return the measurements of `times` operations of that name."""
         assert self._process.stdin is not None
         self._process.stdin.write(f"{name} {times}\n")
         self._process.stdin.flush()
         return [float(part) for part in self._line(_has_numbers).split()]
 
     def _line(self, wanted: Callable[[str], bool]) -> str:
-        """The next line that answers; the app writes its log between them."""
+        """Return the next line that is an answer; the app's log lines are skipped."""
         assert self._process.stdout is not None
         for line in self._process.stdout:
             if wanted(line.strip()):
@@ -50,7 +52,7 @@ class Version:
         sys.exit(f"One of the two versions stopped. benchmarks/{self._program}, run in its folder, says why.")
 
     def close(self) -> None:
-        """End it."""
+        """End the process."""
         self._process.communicate(timeout=60)
 
 
@@ -62,19 +64,19 @@ def _has_numbers(text: str) -> bool:
 
 
 def checkout(revision: str, folder: Path) -> Path:
-    """A copy of the project as it was at a revision."""
+    """Check out a revision of the project into a folder; return its path."""
     subprocess.run(["git", "clone", "--quiet", str(ROOT), str(folder)], check=True)
     subprocess.run(["git", "checkout", "--quiet", revision], cwd=folder, check=True)
     return folder
 
 
 def in_turns(number: int) -> tuple[int, int]:
-    """Which version goes first in a round: every other round it is the other one."""
+    """Return the order of the versions in a round; it alternates."""
     return (0, 1) if number % 2 else (1, 0)
 
 
 def ratio(before: Iterable[float], after: Iterable[float]) -> tuple[float, float, float]:
-    """The median of the rounds' ratios, and its interval of 95 % (bootstrap)."""
+    """Return the median of the rounds' ratios, and its 95 % interval (bootstrap)."""
     ratios = [one / other for other, one in zip(before, after, strict=True)]
     draw = random.Random(1)
     medians = sorted(statistics.median(draw.choices(ratios, k=len(ratios))) for _ in range(DRAWS))
@@ -82,7 +84,7 @@ def ratio(before: Iterable[float], after: Iterable[float]) -> tuple[float, float
 
 
 def row(name: str, before: Sequence[float], after: Sequence[float]) -> str:
-    """A line of a table: medians, ratio and interval."""
+    """Format a line of a table: medians, ratio and interval."""
     middle, low, high = ratio(before, after)
     first, second = statistics.median(before), statistics.median(after)
     return f"{name:24}{first:10.0f}{second:10.0f}{middle:8.3f}   {low:.3f} … {high:.3f}"

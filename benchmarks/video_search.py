@@ -1,7 +1,7 @@
-"""The Studio's list over 50,000 videos, in this process: no sockets, the embedded store, everything else real.
+"""Measures the Studio's list of 50,000 videos, in this process: no sockets, the embedded store, all else real.
 
-Read it so: `first result` is what an editor waits for the first page of 30, from the call to the bytes of the answer:
-the median, the 99th percentile, and its CPU. The first call of all also loads the tenant's index and catalog.
+`first result` is the time to the first page of 30, from the call to the bytes of the response: median, 99th percentile,
+and CPU. The very first call also loads the tenant's index and catalog.
 """
 
 from __future__ import annotations

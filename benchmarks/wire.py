@@ -1,4 +1,4 @@
-"""A client on bare sockets: as little CPU as possible, so that on two cores the driver does not slow what it drives."""
+"""HTTP client on plain sockets. It uses little CPU, so that it does not slow down a server on the same two cores."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 
 
 class Reply(NamedTuple):
-    """`status` 0: the connection failed. `head` as it came, in lower case; `seconds` from sending to the last byte."""
+    """A response. `status` 0: the connection failed. `head`: raw headers in lower case; `seconds`: from sending to the
+    last byte."""
 
     status: int
     head: bytes
@@ -53,7 +54,7 @@ class _Connection(asyncio.Protocol):
 
 
 class Connections:
-    """Kept-alive connections, at most `most` of them; who finds none free waits in line."""
+    """Up to `most` kept-alive connections; callers queue for a free one."""
 
     def __init__(self, url: str, most: int) -> None:
         place = urlsplit(url)
@@ -85,7 +86,7 @@ class Connections:
 
     @property
     def waiting(self) -> int:
-        """How many wait in line."""
+        """Return the number of queued callers."""
         return len(self._line)
 
     async def _connection(self) -> _Connection | None:
@@ -100,14 +101,14 @@ class Connections:
         return connection
 
     def close(self) -> None:
-        """Cut every connection that is free."""
+        """Close every free connection."""
         for connection in self._free:
             if connection.transport is not None:
                 connection.transport.abort()
 
 
 def http(method: str, path: str, headers: dict[str, str], body: bytes = b"") -> bytes:
-    """A request as bytes."""
+    """Return a request as bytes."""
     lines = [f"{method} {path} HTTP/1.1", "Host: localhost", *(f"{name}: {value}" for name, value in headers.items())]
     if body:
         lines += ["Content-Type: application/json", f"Content-Length: {len(body)}"]

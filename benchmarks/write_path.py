@@ -1,13 +1,16 @@
 """Compares the CPU and bytes of a batch of 20 events, from request to statistics, with those of another version.
 
-`python -m benchmarks.write_path REVISION` checks the revision out; each of the two versions is a process of its own
-with the Azure SDKs and test servers of its own, and they take turns. Read it so: `before` and `after` are medians for
-one batch, `ratio` is the median of the rounds' ratios with its interval of 95 % (bootstrap), `no-ops` is `after` in
-times of what a function that does nothing costs when called through the local host, measured in the same run. `with its
-calls` adds a no-op for each call of a function that a batch takes part in: that is what the host's worker spends
-besides. Bytes are counted at a gate in front of the broker, in both directions, all of AMQP included. The revision runs
-with its own defaults; the working tree writes the newest formats and packs (`AFTER`). Our test servers: no network, no
-TLS, nothing of Azure.
+`python -m benchmarks.write_path REVISION` checks the revision out. Each version is a process with the Azure SDKs and
+its own test servers, and they alternate.
+
+- `before` and `after` are medians for one batch. `ratio` is the median of the rounds' ratios, with its 95 % interval
+  (bootstrap).
+- `no-ops` is `after` divided by the cost of a no-op function called through the local host, measured in the same run.
+- `with its calls` adds a no-op for each function call of a batch, as an estimate of the host's worker.
+- Bytes are counted by a proxy in front of the broker, in both directions, all of AMQP included.
+
+The revision runs with its own defaults. The working tree writes the newest formats and packs batches (`AFTER`). Test
+servers have no network, no TLS and nothing of Azure.
 """
 
 from __future__ import annotations
@@ -32,9 +35,9 @@ from benchmarks.versions import ROOT, Version, checkout, in_turns, ratio, row
 PROGRAM = "write_steps.py"
 STEPS = ("post", "fold", "rollup")
 BILLED = {"post": "accept_cpu_ms", "fold": "fold_cpu_ms", "rollup": "roll_up_cpu_ms"}
-"""Step → the figure of the bill whose ratio it is; kept with `--record`."""
+"""Figure of the bill by step; its ratio is stored with `--record`."""
 BASELINE = "a171ba9"
-"""The last version that sent every batch in a message of its own."""
+"""Last version that sent every batch in its own message."""
 AFTER = {
     "WRITE_SIGNALS_VERSION": "3",
     "WRITE_RECEIPT_VERSION": "2",
@@ -45,7 +48,7 @@ WARM_UP = 200
 
 
 class Measured:
-    """One version with its test servers."""
+    """Process of one version, with its test servers."""
 
     def __init__(self, folder: Path, servers: dict[str, str], control: str, environment: dict[str, str]) -> None:
         self._control = control
@@ -53,7 +56,7 @@ class Measured:
         self.rounds: list[dict[str, float]] = []
 
     def step(self, name: str, batches: int) -> dict[str, float]:
-        """CPU in µs, bytes on the bus, and messages that wait afterwards, each for one batch."""
+        """Run a step. Return CPU in µs, bytes on the bus, and messages left on the bus, each per batch."""
         before = self._told("bytes/servicebus")
         (cpu,) = self._version.ask(name, batches)
         return {
@@ -67,7 +70,7 @@ class Measured:
             return json.load(answer)
 
     def close(self) -> None:
-        """End its process."""
+        """End the process."""
         self._version.close()
 
 
@@ -102,7 +105,7 @@ def main() -> None:
 
 
 def _sums(each: dict[str, float], no_op: float) -> dict[str, float]:
-    """What is made of a round's figures. A batch's calls: its request, and its part of a call of the fold."""
+    """Compute the sums of a round's figures. Calls of a batch: its request, and its share of a call of the fold."""
     cpu = sum(each[name] for name in STEPS)
     calls = 1 + each["post messages"]
     return {
@@ -138,7 +141,7 @@ def _small(name: str, before: list[float], after: list[float]) -> None:
 
 
 def _no_op_us() -> float:
-    """CPU of a function that answers ready bytes, called through the local host, 16 in flight."""
+    """Return the CPU of a no-op function called through the local host, 16 in flight."""
     world = World(videos=40, users=1)
     with served(world, http.UNBOUND) as server:
         rows = asyncio.run(http._measured(server, {http.NO_OP: http._noop}))
@@ -147,7 +150,7 @@ def _no_op_us() -> float:
 
 @contextmanager
 def _servers() -> Iterator[tuple[dict[str, str], str]]:
-    """Test servers of their own: their settings as an environment, and the address of their control."""
+    """Start test servers. Yield their settings as an environment, and the address of their control."""
     program = subprocess.Popen(
         [sys.executable, "-m", "tests.emulators", "--json", "--gated"], cwd=ROOT, stdout=subprocess.PIPE, text=True
     )

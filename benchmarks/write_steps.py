@@ -1,7 +1,7 @@
 """Measures a batch on the write path in this process, over the Azure SDKs, for `benchmarks.write_path`.
 
-Its text is run in the folder of a version (`python -c`), and so measures that version. The environment points it at
-test servers of its own. It reads lines such as `post 600`; each step works on what the one before left on the bus:
+The program's text runs in the folder of a version (`python -c`), so it measures that version. The environment names its
+test servers. It reads lines such as `post 600`. Each step processes the messages of the step before:
 
 | step | from | to | answers |
 |---|---|---|---|
@@ -9,8 +9,8 @@ test servers of its own. It reads lines such as `post 600`; each step works on w
 | `fold` | the message | signals written, and what was new handed on | CPU µs a batch |
 | `rollup` | that message, its receipt and settlement too | statistics and archive | CPU µs a batch |
 
-Batches arrive as they do at one instance: at random times, `RATE` a second, tenants of very unequal size. What the
-Functions host does (receiving and settling for the fold) is not timed.
+Batches arrive as at one instance: at random times, `RATE` a second, from tenants of very unequal size. Work of the
+Functions host (receiving and settling for the fold) is not timed.
 """
 
 from __future__ import annotations
@@ -53,29 +53,29 @@ from tests.parts import stats_consumer
 RATE = 200.0
 """Batches a second at one instance: 600 over three."""
 AT_ONCE = 32
-"""Calls under way at the most: on a machine that is busy they all fall due together, and would be refused."""
+"""Most concurrent calls: on a busy machine all would become due together and be refused."""
 TENANTS, VIDEOS, USERS, HISTORY = 40, 120, 400, 60
 NEVER_SECONDS = 3_600.0
 POST = next(each for each in endpoints_of(EventsApi) if each.method == "POST")
 TYPES = {"impression": 8, "video_view": 8, "skip": 4, "like": 0.23}
-"""What is reported, by weight: of eight showings in turn, nine in a hundred have a like (KuaiRand)."""
+"""Weights of the drawn event types: 0.23 likes for 8 impressions, as in KuaiRand."""
 LONG_SHARE = 0.06
-"""Videos of five minutes and more, as in the same log; the others have up to a minute and a half."""
+"""Share of videos of five minutes and more, as in the same log; the others have up to a minute and a half."""
 
 
 LEAN = "MEASURE_LEAN"
 
 
 def _lean(settings: Settings) -> Any:
-    """The store with the flags `lean-reads` and `lean-writes` on; versions before them have none."""
+    """Return the store with the flags `lean-reads` and `lean-writes` on; earlier versions do not have them."""
     return importlib.import_module("benchmarks.lean").lean_cosmos(settings)
 
 
 class Steps:
-    """Tenants whose users watch what they are served. Each step gives seconds of CPU for so many batches."""
+    """Tenants whose users watch the served videos. Each step returns the seconds of CPU for its batches."""
 
     async def prepare(self) -> Steps:
-        """Start what the steps need, without the loops that refresh: their cost is no batch's."""
+        """Start the parts that the steps need, without refresh loops, which are no cost of a batch."""
         settings = replace(
             local_settings(),
             content_refresh_seconds=NEVER_SECONDS,
@@ -105,7 +105,7 @@ class Steps:
         users = [(self.draw.choices(self.names, cum_weights=weights)[0], f"{n:064x}") for n in range(USERS)]
         ids = [video.id for video in videos]
         for name in self.names:
-            await app.video_facts.get(name, ids)  # once an hour and instance: no batch's cost
+            await app.video_facts.get(name, ids)  # once an hour per instance, so no cost of a batch
         for tenant, user in users:
             await self._give_history(tenant, user, ids)
         self.pages = cycle([(tenant, user, *await self._page(tenant, user)) for tenant, user in users])
@@ -139,7 +139,7 @@ class Steps:
         return self.draw.choices(list(TYPES), list(TYPES.values()))[0]
 
     def _request(self) -> func.HttpRequest:
-        """A request that reports what happened with each video of a page."""
+        """Return a request with events about each video of a page."""
         number, (tenant, user, receipt, videos), now = next(self.serial), next(self.pages), time.time()
         rows = [
             {
@@ -193,7 +193,7 @@ class Steps:
         return time.process_time() - began
 
     async def _paced(self, calls: list[Callable[[], Awaitable[Any]]], batches: list[int]) -> float:
-        """Make the calls at random times, so many batches with each, and wait for all of them."""
+        """Make the calls at random times, each with its number of batches, and wait for all of them."""
         began = time.process_time()
         running, slots = [], asyncio.Semaphore(AT_ONCE)
         due = time.perf_counter()
@@ -215,7 +215,7 @@ class Steps:
 
 
 def main() -> None:
-    """Answer until there is nothing more to read."""
+    """Answer lines until the input ends."""
     loop = asyncio.new_event_loop()
     steps = loop.run_until_complete(Steps().prepare())
     print("ready", flush=True)
@@ -224,7 +224,7 @@ def main() -> None:
         gc.collect()
         seconds = loop.run_until_complete(getattr(steps, name)(int(times)))
         print(seconds / int(times) * 1e6, flush=True)
-    os._exit(0)  # connections stay open: nothing of them is measured
+    os._exit(0)  # connections stay open; closing them is not measured
 
 
 if __name__ == "__main__":

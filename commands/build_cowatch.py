@@ -29,7 +29,7 @@ async def run(tenant_ids: list[str]) -> None:
 
 
 def main() -> int:
-    """Exit code 0, or 2 with one sentence on what to do."""
+    """Run the command. Returns exit code 0, or 2 after a sentence that says what to do."""
     try:
         asyncio.run(run(sys.argv[1:]))
     except (BadSetting, BlobsError, StoreError) as error:

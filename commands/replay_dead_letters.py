@@ -1,10 +1,11 @@
-"""`python -m commands.replay_dead_letters list|show|replay SUBSCRIPTION`: look at dead letters, and deliver them again.
+"""`python -m commands.replay_dead_letters list|show|replay SUBSCRIPTION`: lists dead letters, and delivers them again.
 
-`list` prints a line a letter, `show` also what kinds of events it holds. Neither prints an event: what somebody watched
-must not reach the log of a terminal or a job. `show --content` does, for a machine that keeps no log.
+`list` prints a line for each dead letter; `show` also prints types and times of its events. Neither prints an event:
+the videos that a user watched must not get into the log of a terminal or a job. `show --content` prints events, for a
+machine without a log.
 
-A replayed message goes to the one subscription that failed. Signals recognize a batch they know by its marker,
-statistics by its name; the bus drops a replay repeated within an hour.
+A replayed message goes only to the subscription that failed. Signals recognize a batch that was folded by its marker,
+statistics by its name. The bus drops a replay that is repeated within an hour.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ from shared.settings import BadSetting, Settings
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Exit code 0; 1 when a letter could not be replayed; 2 for a bad call or a bus that does not answer."""
+    """Run the command. Returns exit code 0; 1 if a dead letter was not replayed; 2 for wrong arguments or an outage."""
     options = _parser().parse_args(arguments)
     try:
         return asyncio.run(_run(options))
@@ -101,7 +102,7 @@ def _line(dead: DeadLetter) -> str:
 
 
 def _outline(dead: DeadLetter) -> dict[str, Any]:
-    """What a letter is about, without what anybody watched: users by the beginning of the stored pseudonym."""
+    """Summarize a dead letter without watched videos. Users appear by the first characters of the stored pseudonym."""
     batches = readable(dead.message)
     if not batches:
         return {"reason": dead.reason, "unreadableBytes": len(dead.message.body)}
@@ -122,7 +123,7 @@ def _outline_of(batch: Batch) -> dict[str, Any]:
 
 
 def _content(message: ReceivedMessage) -> dict[str, Any]:
-    """What a letter holds, without whom it is about."""
+    """Return the content of a dead letter without its users."""
     batches = readable(message)
     if not batches:
         return {"unreadable": message.body[:2_000].decode("utf-8", "replace")}
@@ -151,10 +152,10 @@ async def replay(
     dry_run: bool = False,
     say: Callable[[str], None] = print,
 ) -> int:
-    """Deliver letters again and take them out of the dead letters; 1 when some could not be, else 0.
+    """Deliver messages again and remove them from the dead letters. Return 1 when one was not replayed, else 0.
 
-    A letter that cannot be read stays where it is: it would only come back. So does one for the signals that is so
-    old that its marker may be gone: the fold would refuse it.
+    An unreadable message stays, because it would fail again. A message to the signals stays if its marker can have
+    expired, because the fold would refuse it.
     """
     now = app.clock()
     wanted: set[int] = set()
@@ -198,7 +199,7 @@ async def replay(
 
 
 def _why_not(dead: DeadLetter, subscription: str, now: float) -> str | None:
-    """Why a letter is not replayed, None when it is."""
+    """Return why a dead letter is not replayed, None when it is."""
     if subscription == LEARNING:
         return "unreadable" if decode(dead.message.body) is None else None
     batches = readable(dead.message)
@@ -210,7 +211,7 @@ def _why_not(dead: DeadLetter, subscription: str, now: float) -> str | None:
 
 
 def _asked_again(dead: ReceivedMessage, now: float) -> OutgoingMessage:
-    """A night of learning that is asked for once more, from now on."""
+    """Return a new request for a night of learning, sent now."""
     asked = decode(dead.body)
     assert asked is not None
     id = f"{dead.message_id[:80]}.replay.{dead.sequence_number}"
@@ -218,7 +219,7 @@ def _asked_again(dead: ReceivedMessage, now: float) -> OutgoingMessage:
 
 
 class _Progress:
-    """A progress bar where `tqdm` is installed (it is not in the deployed package), else nothing."""
+    """Progress bar if `tqdm` is installed (it is not in the deployed package), else nothing."""
 
     def __init__(self, total: int) -> None:
         try:

@@ -1,4 +1,4 @@
-"""`python -m commands.report_experiment --tenant T --experiment E [--json]`: what an experiment shows so far."""
+"""`python -m commands.report_experiment --tenant T --experiment E [--json]`: prints an experiment's results so far."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def run(arguments: argparse.Namespace) -> None:
 
 
 def main() -> int:
-    """Exit code 0, or 2 with one sentence on what to do."""
+    """Run the command. Returns exit code 0, or 2 after a sentence that says what to do."""
     parser = argparse.ArgumentParser(prog="python -m commands.report_experiment", description=__doc__)
     parser.add_argument("--tenant", required=True)
     parser.add_argument("--experiment", required=True, help="its id")

@@ -1,7 +1,7 @@
-"""`python -m commands.seed_flags [--on]`: adds the flags the code knows to App Configuration, where they are missing.
+"""`python -m commands.seed_flags [--on]`: adds missing flags of the code to App Configuration.
 
-For the deployment pipeline. A flag that is there is never touched, so that deploying again does not undo what an
-operator has switched. New flags begin with their default; `--on` begins with personalization switched on.
+For the deployment pipeline. An existing flag is never changed, so a deployment does not undo an operator's switch. New
+flags have their default; with `--on`, personalization is on.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from shared.settings import BadSetting, Settings
 
 
 def main() -> int:
-    """Exit code 0 when every flag is there, 2 with one sentence on what to do."""
+    """Run the command. Returns exit code 0 when every flag exists, or 2 after a sentence that says what to do."""
     parser = argparse.ArgumentParser(prog="python -m commands.seed_flags", description=__doc__)
     parser.add_argument("--on", action="store_true", help="begin with personalization switched on")
     arguments = parser.parse_args()
@@ -36,7 +36,7 @@ def main() -> int:
 
 
 def first_flags(*, personalized: bool) -> list[dict[str, Any]]:
-    """Every flag as it begins."""
+    """Return every flag with its initial value."""
     return [
         {
             "id": name,

@@ -1,4 +1,4 @@
-"""`python -m commands.switch_flag FLAG on|off [--tenant T]`: switches a flag where the settings say flags live."""
+"""`python -m commands.switch_flag FLAG on|off [--tenant T]`: switches a flag in the flag store of the settings."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from shared.settings import BadSetting, Settings
 
 
 def main() -> int:
-    """Exit code 0 when switched, 1 when another record holds the flag off, 2 with one sentence on what to do."""
+    """Run the command. Returns exit code 0; 1 when another record keeps the flag off; 2 after a sentence that says what
+    to do."""
     parser = argparse.ArgumentParser(prog="python -m commands.switch_flag", description=__doc__)
     parser.add_argument("flag")
     parser.add_argument("to", choices=("on", "off"))
@@ -38,7 +39,7 @@ def main() -> int:
 
 
 def switch(settings: Settings, name: str, on: bool, tenant_id: str | None = None) -> list[str]:
-    """Switch where the settings say; the places of other records that hold the flag off all the same.
+    """Switch a flag in the flag store of the settings. Return the places of other records that still keep it off.
 
     Raises `FlagsUnavailable`, `OSError`, `ValueError`.
     """
@@ -50,7 +51,7 @@ def switch(settings: Settings, name: str, on: bool, tenant_id: str | None = None
 
 
 def switch_file(path: Path, name: str, on: bool, tenant_id: str | None = None) -> list[str]:
-    """Switch in a file, in one step: a reader sees the old flags or the new ones. See `switch`."""
+    """Switch a flag in a file atomically: a reader sees the old flags or the new ones. See `switch`."""
     content = path.read_bytes().removeprefix(codecs.BOM_UTF8) if path.exists() else b""
     document = switched(checked(orjson.loads(content)) if content else {}, name, on, tenant_id)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")

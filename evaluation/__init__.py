@@ -1,1 +1,1 @@
-"""Offline replay and training on logged exposures with the production ranking; never shipped."""
+"""Offline replay and training on logged exposures, with the production ranking. Not part of the deployed package."""

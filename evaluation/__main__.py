@@ -1,7 +1,7 @@
-"""`python -m evaluation replay …` reports on a ranking over a log, `similar …` on lists of similar videos.
+"""`python -m evaluation COMMAND …` evaluates and trains rankings offline on a log.
 
-`train …` fits a ranking. `nights …` learns a log day by day, `tenants …` lets tenants of many kinds do so. `holdout …`
-serves generated tenants what they learned.
+`replay` reports on a ranking, `similar` on lists of similar videos. `train` fits a ranking. `nights` learns a log day
+by day; `tenants` does so for tenants of many kinds. `holdout` serves generated tenants with what they learned.
 
 All need the packages in requirements-evaluation.txt.
 """
@@ -48,7 +48,7 @@ LIGHT, FULL, FALLBACK = "light features", "with next watch", "shipped fallback"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; its exit code: 0 done, 1 a promise is not kept (`replay --check`), 2 bad input."""
+    """Run a command. Returns exit code 0; 1 when a promise is not kept (`replay --check`); 2 for bad input."""
     options = _parser().parse_args(arguments)
     try:
         return int(options.run(options))
@@ -209,7 +209,7 @@ def _replay(options: argparse.Namespace) -> int:
 
 
 def _compared_model(options: argparse.Namespace, samples: Samples) -> LinearModel:
-    """The model in a file, the shipped one, or one fitted to the days before the test as a night would do it."""
+    """Return the model of a file, the shipped one, or one fitted to the days before the test, as a night does."""
     if options.model:
         return parse(json.loads(options.model.read_text()))
     if options.shipped:
@@ -220,7 +220,7 @@ def _compared_model(options: argparse.Namespace, samples: Samples) -> LinearMode
 def _contestants(
     model: LinearModel, fitted: LinearModel, drop: bool
 ) -> tuple[list[Contestant], dict[str, tuple[str, str]]]:
-    """Who is compared; and for each model that lacks a feature, the feature and the contestant that has it."""
+    """Return the contestants; and for each model that lacks a feature, the feature and the contestant that has it."""
     fallback = popularity_model()
     light = model.suited(next_watch=False)
     contestants = [
@@ -247,7 +247,7 @@ def _continued(first: Visit, rest: Iterator[Visit]) -> Iterator[Visit]:
 
 
 def _count_look(ledger: Path, log: Log, first: float, last: float) -> int:
-    """How often these test days of this log were looked at, this time included; kept beside the reports."""
+    """Count the evaluations of these test days of this log, this one included. Stored beside the reports."""
     shown = log.exposures
     inside = (shown.time >= first) & (shown.time < last)
     facts = (int(inside.sum()), float(shown.time[inside].sum()), int(shown.video[inside].sum()))
@@ -311,7 +311,7 @@ def _tenants(options: argparse.Namespace) -> int:
 
 
 def _holdout(options: argparse.Namespace) -> int:
-    """Print what gate and holdout did, night by night."""
+    """Print the decisions of gate and holdout, night by night."""
     found, text = {}, "# Gate and holdout, night by night\n\n"
     for kind in options.kind or DISTURBED:
         days = SimulatedTenant(kind, world_of(DISTURBED[kind], options.seed), options.seed).run()
@@ -326,7 +326,7 @@ def _holdout(options: argparse.Namespace) -> int:
 
 
 def _similar(options: argparse.Namespace) -> int:
-    """Print how often lists of similar videos have the next long view, and popular ones of the same category."""
+    """Print how often lists of similar videos contain the next long view, beside popular ones of the category."""
     log = _log(options)
     replay = Replay(log, options.half_life_days, tables=False)
     judged = judge_similar(replay, options.test_from, options.test_until, kept_tables(options.tables, log))
@@ -343,7 +343,7 @@ def _similar(options: argparse.Namespace) -> int:
 
 
 def _nights(options: argparse.Namespace) -> int:
-    """Learn a log night by night and print what was served on each day, and why."""
+    """Learn a log night by night; print the model served on each day, and why."""
     log = _log(options)
     replay = Replay(log, options.half_life_days, next_watch=kept_tables(options.tables, log))
     learner = Learner("tenant")

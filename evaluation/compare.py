@@ -1,8 +1,8 @@
-"""Walks the test days once and keeps what the report needs: every protocol, every contestant, per request.
+"""Walks the test days once and records the results of every contestant, by protocol and request.
 
-Whole catalog, with and without the exploration slot, and the placebo: `learning/judge.py`, for what would be served.
-Pool: the 500 most demanded videos of the moment, minus what the filters remove; relevant is what the user then watched
-long. Shown-only: what the log showed that the filters would let through, grouped by user and day.
+- Whole catalog, with and without the exploration slot, and the placebo: `learning/judge.py`, for the served page.
+- Pool: the 500 videos in highest demand at the moment, after the filters. Relevant: the videos then watched long.
+- Shown only: the log's exposures that pass the filters, grouped by user and day.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from ranking.diversity import metadata_similarity
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 _LIKENESS_EVERY = 10
-"""Every tenth request is enough for the mean likeness inside lists."""
+"""Every tenth request is enough for the mean similarity inside lists."""
 
 
 @dataclass
 class Outcome:
-    """What one contestant did, request by request."""
+    """Results of one contestant, by request."""
 
     ndcg: list[float] = field(default_factory=list)
     hits: list[float] = field(default_factory=list)
@@ -40,7 +40,7 @@ class Outcome:
 
 @dataclass
 class Comparison:
-    """Outcomes by contestant's name, and the request, user, day and history length each entry is about."""
+    """Outcomes by contestant, and request, user, day and history length of each entry."""
 
     outcomes: dict[str, Outcome]
     user: Ints
@@ -56,7 +56,7 @@ class Comparison:
 
 
 def compare(replay: Replay, visits: Iterator[Visit], contestants: Sequence[Contestant]) -> Comparison:
-    """Let every contestant rank every visit. Consumes `visits`, which must be the test days alone."""
+    """Rank every visit with every contestant. Consumes `visits`, which must have only the test days."""
     outcomes = {c.name: Outcome(exposure=np.zeros(len(replay.columns))) for c in contestants}
     about: list[tuple[int, int, int]] = []
     shown_about: list[tuple[int, int]] = []
@@ -110,7 +110,7 @@ def _shown_only(replay: Replay, visit: Visit, contestants: Sequence[Contestant],
 def _groups(
     about: list[tuple[int, int]], long: list[NDArray[np.bool_]], outcomes: dict[str, Outcome]
 ) -> tuple[Ints, Ints, Floats]:
-    """AUC inside each user's day that has both outcomes; the user, day and size of each such group."""
+    """Return the AUC of each user's day that has both outcomes; with user, day and size of each such group."""
     if not about:
         return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)
     pairs = np.array(about, np.int64)

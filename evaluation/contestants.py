@@ -1,4 +1,4 @@
-"""Baselines for the evaluation: simple rankings, and models that lack one feature."""
+"""Baselines of the evaluation: simple rankings, and models without one feature."""
 
 from __future__ import annotations
 
@@ -40,9 +40,10 @@ def _quality(replay: Replay, visit: Visit, rows: Rows) -> Scores:
 
 
 class CoExposure:
-    """Scores by a table of who was *shown* what: no outcome enters it, so what it gains is a guess at the old app.
+    """Scores by a table of videos *shown* to the same users. It uses no outcomes, so its gain comes from predicting the
+    earlier app's choices.
 
-    Built like co-watch, at each midnight, from everything shown before; asked about the user's last long views.
+    Built like co-watch, at each midnight, from all earlier exposures; scored for the user's last long views.
     """
 
     def __init__(self) -> None:
@@ -80,7 +81,7 @@ BASELINES = (
 
 
 def without(model: LinearModel, names: Sequence[str], version: str) -> LinearModel:
-    """The model with some features taken out, the other weights as they are."""
+    """Return the model without some features; the other weights are unchanged."""
 
     def kept(weights: Mapping[str, float]) -> dict[str, float]:
         return {name: weight for name, weight in weights.items() if name not in names}
@@ -89,5 +90,5 @@ def without(model: LinearModel, names: Sequence[str], version: str) -> LinearMod
 
 
 def droppable(model: LinearModel, not_learned: Sequence[str]) -> list[str]:
-    """Features worth dropping one at a time: those whose weight was learned."""
+    """Return the features to drop one at a time: those with a learned weight."""
     return [name for name in FEATURES if model.weights.get(name) and name not in not_learned]

@@ -1,4 +1,4 @@
-"""Keeps the next-watch tables of a log's nights in a folder, because training them takes minutes."""
+"""Stores the next-watch tables of a log's nights in a folder, because training them takes minutes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ranking.next_watch import NextWatchTable
 
 
 def kept_tables(folder: Path | None, log: Log) -> NextWatchOfNight | None:
-    """Who makes the tables of a replay: from the folder where they are there, else trained and kept. None: no folder.
+    """Return the source of a replay's tables: read from the folder, else trained and stored. None without a folder.
 
     Nights are trained one after another, so a folder has either the first nights of a log or all of them.
     """

@@ -11,7 +11,7 @@ from learning.log import Exposures, Log, UnreadableLog, by_time, exposures_of
 from shared.domain.records import Video
 
 HISTORY_DAYS = 16.0
-"""Undated histories are spread over this many days before the last exposure they name."""
+"""Histories without dates are spread over this many days before their last exposure."""
 
 
 def read_parquet(exposures: Path, videos: Path, history: Path | None = None) -> Log:
@@ -61,7 +61,8 @@ def _video(number: Any, author: Any, uploaded: Any, duration_ms: Any, tag: Any) 
 def _history(
     past: dict[str, Any], user_code: dict[str, int], code_of: dict[str, int], videos: list[Video], until: float
 ) -> Exposures:
-    """The undated sequences as exposures: evenly spaced before the last one; long views older than the list first."""
+    """Convert sequences without dates to exposures, evenly spaced before the last one. Long views that are older than
+    the list come first."""
     rows: list[tuple[int, int, float, float, bool, bool, bool]] = []
     columns = (
         past[n].tolist() for n in ("user_id", "history_len", "last_time_ms", "watch_seq", "like_seq", "long_watch_seq")

@@ -1,4 +1,4 @@
-"""Shows how far a walk through a log is, and about how long it takes."""
+"""Shows the progress of a walk through a log, with the estimated time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from learning.replay import Visit
 
 
 def with_progress(visits: Iterable[Visit], log: Log, until: float | None = None) -> Iterator[Visit]:
-    """The visits, with a bar on a terminal that counts exposures before `until`, in seconds since the epoch."""
+    """Yield the visits. On a terminal, a bar counts exposures before `until` (seconds since the epoch)."""
     times = log.exposures.time
     total = len(times) if until is None else int(np.searchsorted(times, until))
     with tqdm(total=total, unit=" exposures", smoothing=0.05, disable=None) as bar:

@@ -1,4 +1,4 @@
-"""Turns a comparison into the report: one JSON object, the same as Markdown, and plots."""
+"""Renders a comparison as a report: a JSON object, Markdown, and plots."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from learning.ranking_metrics import Interval, difference_interval, lift_interva
 
 BUCKETS = ((0, 3), (3, 10), (10, 30), (30, 60), (60, 100), (100, 10**9))
 ENOUGH = 300
-"""Requests a bucket needs before anything is claimed about it."""
+"""Least requests of a bucket for a claim about it."""
 
 
 def summarize(
     comparison: Comparison, against: str, ours: Sequence[str], dropped: Mapping[str, tuple[str, str]]
 ) -> dict[str, Any]:
-    """Every figure. `against`: the fitted popularity; `ours`: names to put intervals and buckets on; `dropped`:
-    contestant's name → the feature it lacks, and the contestant that only differs in having it."""
+    """Compute every figure. `against`: the fitted popularity; `ours`: contestants with intervals and buckets;
+    `dropped`: by contestant, the feature it lacks and the contestant that differs only in having it."""
     theirs = comparison.outcomes[against]
     tables = {
         name: _row(comparison, outcome, theirs) for name, outcome in comparison.outcomes.items() if name not in dropped
@@ -76,7 +76,7 @@ def _row(comparison: Comparison, outcome: Outcome, theirs: Outcome) -> dict[str,
 
 
 def _served(comparison: Comparison, name: str, against: str) -> dict[str, Any]:
-    """Lift of what would be served over the whole catalog, with the exploration slot and without; and the placebo's."""
+    """Return the lift of the served page over the whole catalog, with and without exploration, and the placebo's."""
     found: dict[str, Any] = {}
     judge = comparison.judge
     for protocol, judged in (("withSlot", judge.with_slot), ("withoutSlot", judge.catalog), ("placebo", judge.placebo)):
@@ -117,7 +117,7 @@ def _dropped(comparison: Comparison, without: Outcome, whole: Outcome) -> dict[s
 
 
 def verdicts(summary: Mapping[str, Any], full: str) -> dict[str, bool]:
-    """The promises, each kept or not. A bucket is worse only when its whole interval is below zero."""
+    """Return whether each promise is kept. A bucket is worse only when its whole interval is below zero."""
     served, row = summary["served"][full], summary["contestants"][full]
     slot = served["withSlot"]
     honest = served["withoutSlot"]["overUsers"]["value"] - served["placebo"]["overUsers"]["value"]
@@ -133,7 +133,7 @@ def verdicts(summary: Mapping[str, Any], full: str) -> dict[str, bool]:
 
 
 def markdown(summary: Mapping[str, Any], about: Mapping[str, Any], kept: Mapping[str, bool]) -> str:
-    """The report as Markdown."""
+    """Return the report as Markdown."""
     lines = [
         "# Offline evaluation",
         "",
@@ -203,7 +203,7 @@ def markdown(summary: Mapping[str, Any], about: Mapping[str, Any], kept: Mapping
 
 
 def _explored_lines(summary: Mapping[str, Any]) -> list[str]:
-    """What the exploration slot's outcomes say; nothing for a log that has none."""
+    """Return the lines about the exploration slot; none for a log without explored videos."""
     found = summary["explored"]
     if not any(each["shown"] for each in found.values()):
         return []
@@ -238,7 +238,7 @@ def _served_line(name: str, served: Mapping[str, Any]) -> str:
 
 
 def nights_markdown(reports: Sequence[Mapping[str, Any]]) -> str:
-    """What a tenant was served after each night, and why, as Markdown."""
+    """Return the model that a tenant was served after each night, and why, as Markdown."""
 
     def percent(edges: Sequence[float] | None) -> str:
         return "–" if edges is None else f"{edges[0]:+.1%} [{edges[1]:+.1%}, {edges[2]:+.1%}]"
@@ -260,7 +260,7 @@ def nights_markdown(reports: Sequence[Mapping[str, Any]]) -> str:
 
 
 def plot(summary: Mapping[str, Any], folder: Path) -> list[Path]:
-    """Bars with intervals: the lifts, the buckets, the dropped features."""
+    """Draw bars with intervals for the lifts, the buckets and the dropped features. Return the files."""
     import matplotlib
 
     matplotlib.use("Agg")

@@ -1,7 +1,7 @@
-"""Judges lists of similar videos on a log: how often a user's next long view is among the first 20 for the one before.
+"""Evaluates lists of similar videos on a log: how often the first 20 for a long view contain the user's next one.
 
-The tables are those of the night before the first test day, and stay: nothing that was watched since is in them.
-Statistics and what the user has seen are as of the request, for every list alike.
+The tables are those of the night before the first test day, so they have no later views. Statistics and seen videos are
+as of the request, the same for every list.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Rows = NDArray[np.int64]
 
 @dataclass
 class Judged:
-    """Whether each list had the next long view, by the list's name; the user of each pair."""
+    """Hits (the list contained the next long view) by list, and the user of each pair of views."""
 
     hits: dict[str, list[float]] = field(
         default_factory=lambda: {name: [] for name in (POPULAR, ANYWHERE, BY_SUBJECT, FOR_ANYBODY, FOR_VIEWER)}
@@ -43,17 +43,17 @@ class Judged:
     users: list[int] = field(default_factory=list)
 
     def rate(self, name: str) -> float:
-        """The share of pairs whose list had the next long view."""
+        """Return the share of pairs whose list contained the next long view."""
         return float(np.mean(self.hits[name]))
 
     def over_popular(self, name: str) -> Interval:
-        """How much higher the rate is than that of popular videos, with its 95 % interval over users."""
+        """Return the difference to the rate of popular videos, with its 95 % interval over users."""
         ours, theirs = np.array(self.hits[name]), np.array(self.hits[POPULAR])
         return difference_interval(ours, theirs, np.array(self.users, np.int64))
 
 
 def judge_similar(replay: Replay, since: float, until: float | None, next_watch: NextWatchOfNight | None) -> Judged:
-    """Walk the test days, which begin at `since` (a midnight). `replay` must not build tables of its own."""
+    """Evaluate the test days from `since` (a midnight) on. `replay` must not build its own tables."""
     nights = NightlyTables(replay.log)
     replay.stats.use_cowatch(nights.cowatch(since))
     replay.stats.use_next_watch((next_watch or nights.next_watch)(since))
@@ -92,7 +92,7 @@ def _lists(replay: Replay, visit: Visit, row: int) -> Iterator[tuple[str, Rows]]
 
 
 def similar_report(judged: Judged) -> dict[str, Any]:
-    """The figures as JSON."""
+    """Return the figures as JSON."""
     return {
         "pairs": len(judged.users),
         "users": len(set(judged.users)),
@@ -103,7 +103,7 @@ def similar_report(judged: Judged) -> dict[str, Any]:
 
 
 def similar_markdown(report: dict[str, Any]) -> str:
-    """The same as a table."""
+    """Return the figures as a Markdown table."""
     lines = [
         f"{report['pairs']:,} long views that followed another one, by {report['users']:,} users.",
         "",

@@ -1,9 +1,9 @@
-"""Serves a generated tenant night by night what its learning decided, and lets the holdout judge it by watch time.
+"""Simulates serving a generated tenant its learned models night by night, and measures the holdout by watch time.
 
-A log cannot say what a user would have done on another page; a generated tenant can, because its tastes are known. So
-each request of the log is served both pages, the personal one and that of fitted popularity, and the user goes through
-the first places of the page that they get. Each generated user stands for `LIKENESSES` that decide for themselves, so
-that two in a hundred are enough to tell.
+A log does not show what a user would have done on another page. A generated tenant does, because its tastes are known.
+So each request gets both pages, the personal one and that of fitted popularity, and the user goes through the first
+places of the page of their group. Each generated user stands for `LIKENESSES` independent ones, so that a holdout of
+2 % is enough for a result.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ LONG_SECONDS, SHORT_SECONDS = 20.0, 2.0
 
 @dataclass
 class _Day:
-    """Seconds watched by user, with either page, and what genuine users would expect from either."""
+    """Watched seconds by user with either page, and the expected seconds of genuine users with either."""
 
     served: bool
     watched: dict[int, NDArray[np.float64]] = field(default_factory=dict)
@@ -38,8 +38,8 @@ class _Day:
 
 @dataclass(frozen=True)
 class ServedDay:
-    """What one day brought. `lift`: of the replay, `truth`: of genuine users' expected watch time with the personal
-    page over that with popularity's; `verdict`: None on days without the personal model."""
+    """Results of one day. `lift`: by the replay. `truth`: lift of genuine users' expected watch time, personal page
+    over popularity's. `verdict`: None on days without the personal model."""
 
     day: int
     served: bool
@@ -49,7 +49,7 @@ class ServedDay:
     resting: int
 
     def report(self) -> dict[str, Any]:
-        """For a table."""
+        """Return the day for a table."""
         return {
             "day": self.day,
             "served": "personal" if self.served else "popularity",
@@ -65,7 +65,7 @@ class ServedDay:
 
 
 class SimulatedTenant:
-    """Walks a world's log once: `run` gives a day after the other."""
+    """Walks a world's log once; `run` returns its days."""
 
     def __init__(self, name: str, world: World, seed: int = 0) -> None:
         self._name, self._world = name, world
@@ -76,7 +76,7 @@ class SimulatedTenant:
         )
 
     def run(self) -> list[ServedDay]:
-        """The tenant's days, the first of which has no model yet."""
+        """Return the tenant's days. The first one has no model yet."""
         replay, learner = Replay(self._world.log), self._learner
         found: list[ServedDay] = []
         holdout: list[HoldoutDay] = []
@@ -97,7 +97,7 @@ class SimulatedTenant:
         return found
 
     def _end(self, today: _Day, number: int, resting: int, holdout: list[HoldoutDay], found: list[ServedDay]) -> int:
-        """Judge the day that ended. Returns for how many nights no model is promoted."""
+        """Evaluate the ended day. Return the number of nights in which no model is promoted."""
         verdict = None
         if today.served:
             holdout.append(self._groups(today))
@@ -114,7 +114,7 @@ class SimulatedTenant:
         return resting
 
     def _groups(self, today: _Day) -> HoldoutDay:
-        """Those who came, by group: each gets the seconds of the page that the group is served."""
+        """Sum up the day's users by group, with the seconds of the page that their group gets."""
         users = np.array(sorted(today.watched))
         seconds = np.stack([today.watched[user] for user in users.tolist()])
         held = self._held_out[users]
@@ -124,7 +124,7 @@ class SimulatedTenant:
         world = self._world
         seconds = today.watched.setdefault(visit.user, np.zeros((2, LIKENESSES)))
         if not world.genuine[visit.user]:
-            seconds += LONG_SECONDS * world.kind.shown  # an invented user tells of plays whatever it was served
+            seconds += LONG_SECONDS * world.kind.shown  # an invented user reports plays whatever it was served
             return
         expected = []
         for place, contestant in enumerate(
@@ -142,7 +142,7 @@ class SimulatedTenant:
 
 
 def served_days_markdown(name: str, days: Sequence[dict[str, Any]]) -> str:
-    """Night by night, as Markdown."""
+    """Return the days as a Markdown table."""
 
     def percent(edges: Sequence[float] | None) -> str:
         return "–" if edges is None else f"{edges[0]:+.1%} [{edges[1]:+.1%}, {edges[2]:+.1%}]"

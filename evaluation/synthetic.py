@@ -1,4 +1,4 @@
-"""Small logs with a known structure, generated: what the evaluation finds in them is known beforehand."""
+"""Generates small logs with a known structure, so that the result of an evaluation is known in advance."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def tastes_log(
     circles: int = 4,
     likes: float = 0.9,
 ) -> Log:
-    """Users of a few circles, each of which watches long its own videos and hardly any other.
+    """Generate users of a few circles, each of which watches its own videos long and hardly any other.
 
-    A circle's videos are of one category and of creators of its own; what is shown is drawn by popularity alone, so a
-    ranking that knows the user's circle must beat popularity, and one that only knows popularity cannot.
+    A circle's videos have one category and creators of their own. Exposures are drawn by popularity alone. So a ranking
+    that knows the user's circle must beat popularity, and one that only knows popularity cannot.
     """
     draw = np.random.default_rng(seed)
     catalog = [

@@ -1,7 +1,7 @@
-"""Generated logs of tenants of many kinds, and small tenants cut from a log: what has to hold on all of them.
+"""Generates logs of tenants of many kinds, and cuts small tenants from a log, to test learning on all of them.
 
-A video's appeal halves every so often since it was published; users have tastes; what is shown is drawn by appeal and,
-a little, by taste; what is watched long depends on taste and on the video's quality.
+A video's appeal has a half-life from its publication. Users have tastes. Exposures are drawn by appeal and slightly by
+taste; long views depend on taste and on the video's quality.
 """
 
 from __future__ import annotations
@@ -20,10 +20,12 @@ HOUR = 3_600.0
 
 @dataclass(frozen=True)
 class Kind:
-    """How a generated tenant differs. `published_a_day`: 0 when all videos are there from the start, of which there are
-    `videos`. `seen_only_clicks`: the log has no impressions, only what was watched long. `tastes_change_on`: the day on
-    which every user gets other tastes. `crowd`: invented users, who from day `crowd_from` on tell of watching a few
-    poor videos, each right after popular ones."""
+    """Properties of a generated tenant.
+
+    `published_a_day`: 0 when all `videos` exist from the start. `seen_only_clicks`: the log has only long views, no
+    impressions. `tastes_change_on`: day on which every user gets other tastes. `crowd`: number of invented users. From
+    day `crowd_from` on they report views of a few poor videos, each after popular ones.
+    """
 
     users: int
     half_life_hours: float
@@ -55,14 +57,14 @@ DISTURBED: Mapping[str, Kind] = {
     "tastes change overnight": Kind(600, 72.0, videos=300, published_a_day=30, days=14, tastes_change_on=7),
     "an invented crowd": Kind(600, 72.0, videos=300, published_a_day=30, days=14, crowd=300, crowd_from=6),
 }
-"""Tenants to whom something happens: what gate and holdout do then, `evaluation/simulated_serving.py` shows."""
+"""Tenants with a disturbance; `evaluation/simulated_serving.py` shows how gate and holdout react."""
 CROWDS_VIDEOS, CROWDS_PLAYS = 24, 3
 
 
 @dataclass(frozen=True)
 class World:
-    """A generated log and what is true of it. `liking` by period (users, circles); `genuine`: which users of the log
-    are no invention."""
+    """A generated log with its true parameters. `liking`: by period, an array (users, circles); `genuine`: which users
+    are not invented."""
 
     kind: Kind
     log: Log
@@ -72,24 +74,24 @@ class World:
     genuine: np.ndarray
 
     def likes(self, user: int, videos: np.ndarray, at: float) -> np.ndarray:
-        """How much a user likes some videos at a time; 1 is usual."""
+        """Return how much a user likes videos at a time; 1 is average."""
         change = self.kind.tastes_change_on
         period = int(change is not None and at >= START + change * DAY)
         return np.asarray(self.liking[period][user, self.circle[videos]])
 
     def chance(self, user: int, videos: np.ndarray, at: float) -> np.ndarray:
-        """With which chance the user watches each long, if it is shown."""
+        """Return the probability that the user watches each video long if it is shown."""
         liked = 0.15 + 0.85 * np.minimum(self.likes(user, videos, at), 3.0) / 2.0
         return np.asarray(np.minimum(self.quality[videos] * liked, 0.95))
 
 
 def generated(kind: Kind, seed: int = 0) -> Log:
-    """A log of one kind; equal seeds give equal logs."""
+    """Generate a log of one kind. Equal seeds give equal logs."""
     return world_of(kind, seed).log
 
 
 def world_of(kind: Kind, seed: int = 0) -> World:
-    """The same with what is true of it."""
+    """Generate a log of one kind with its true parameters."""
     draw = np.random.default_rng(seed)
     published, circle, appeal, quality = _catalog(kind, draw)
     liking = [_liking(kind, draw)]
@@ -142,7 +144,7 @@ def world_of(kind: Kind, seed: int = 0) -> World:
 def _crowd(
     kind: Kind, published: np.ndarray, appeal: np.ndarray, quality: np.ndarray, draw: np.random.Generator
 ) -> list[tuple[int, int, float, float, bool, bool, bool]]:
-    """What invented users tell: each day some popular videos, and some of the poorest after each."""
+    """Generate the reports of invented users: each day some popular videos, and some of the poorest after each."""
     old = np.flatnonzero(published < START)
     if not kind.crowd or not len(old):
         return []
@@ -164,7 +166,7 @@ def _liking(kind: Kind, draw: np.random.Generator) -> np.ndarray:
 
 
 def _catalog(kind: Kind, draw: np.random.Generator) -> tuple[np.ndarray, ...]:
-    """When each video is published, its circle of taste, its appeal, and its chance to be watched long."""
+    """Return of each video the publication time, circle of taste, appeal, and probability of a long view."""
     old = START - draw.random(kind.videos) * min(30.0, kind.half_life_hours / 24.0) * DAY
     new = START + draw.random(kind.published_a_day * kind.days) * kind.days * DAY
     published = np.concatenate([old, np.sort(new)])
@@ -173,7 +175,7 @@ def _catalog(kind: Kind, draw: np.random.Generator) -> tuple[np.ndarray, ...]:
 
 
 def _times(count: int, days: int, draw: np.random.Generator) -> np.ndarray:
-    """Times of sessions: more in the evening than at night."""
+    """Draw times of sessions: more in the evening than at night."""
     hours = np.arange(24)
     share = 1.0 + 0.8 * np.sin((hours - 14.0) / 24.0 * 2.0 * np.pi)
     hour = draw.choice(24, count, p=share / share.sum())
@@ -181,7 +183,7 @@ def _times(count: int, days: int, draw: np.random.Generator) -> np.ndarray:
 
 
 def part_of(log: Log, share: float, seed: int) -> Log:
-    """A small tenant: a random share of a log's users, with all they did, and the videos that anybody was shown."""
+    """Cut a small tenant from a log: a random share of its users with their events, and all videos that were shown."""
     users = np.random.default_rng(seed).random(len(log.users)) < share
 
     def only(exposures: Exposures) -> Exposures:

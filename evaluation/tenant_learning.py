@@ -1,4 +1,4 @@
-"""Lets tenants of many kinds learn day by day: what each was served, and what it would have had without learning."""
+"""Simulates the learning of many kinds of tenants day by day, and compares the served models with popularity alone."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ from learning.replay import Replay
 def tenants_of(
     log: Log | None, shares: Sequence[float], count: int, kinds: Iterable[str]
 ) -> Iterator[tuple[str, Callable[[], Log]]]:
-    """Names, and what makes each log: `count` random parts of a log's users for each share, then generated kinds."""
+    """Yield names and functions that make the logs: `count` random parts of a log's users for each share, then
+    generated kinds."""
     if log is not None:
         for share in shares:
             for number in range(count):
@@ -34,8 +35,8 @@ def tenants_of(
 def learn_all(
     tenants: Iterable[tuple[str, Callable[[], Log]]], half_life_days: float, folder: Path | None
 ) -> Iterator[dict[str, Any]]:
-    """Results one by one. Each is kept in `folder`, which several runs may share; a run that was stopped goes on after
-    the last tenant it finished."""
+    """Yield the results one by one. Each is stored in `folder`, which several runs can share. A stopped run continues
+    after its last finished tenant."""
     for name, log in tenants:
         kept = folder / f"{re.sub('[^a-z0-9.]+', '-', name.lower())}.json" if folder else None
         if kept and kept.exists():
@@ -48,7 +49,8 @@ def learn_all(
 
 
 def learn(name: str, log: Log, half_life_days: float) -> dict[str, Any]:
-    """Let one tenant learn; mean lifts over its days, each against its own fitted popularity of the night before."""
+    """Simulate one tenant's learning. Return mean lifts over its days, against its fitted popularity of the night
+    before."""
     replay, learner = Replay(log, half_life_days), Learner(name)
     for visit in replay.walk():
         learner.see(replay, visit)
@@ -57,8 +59,8 @@ def learn(name: str, log: Log, half_life_days: float) -> dict[str, Any]:
 
 
 def summary(name: str, nights: Sequence[Night]) -> dict[str, Any]:
-    """`served`: what the gate chose; `always`: the personal model every day, as an oracle would; `captured`: the share
-    of what that gained. A day's ranking was decided the night before."""
+    """Summarize a tenant's mean lifts. `served`: with the gate's choice; `always`: with the personal model every day;
+    `captured`: `served` divided by `always`, None without a gain. A day's ranking was decided the night before."""
     judged = [(before, night) for before, night in pairwise(nights) if night.lift is not None]
     weights = np.array([night.requests for _, night in judged], np.float64)
 
@@ -80,7 +82,7 @@ def summary(name: str, nights: Sequence[Night]) -> dict[str, Any]:
 
 
 def tenants_markdown(found: Sequence[dict[str, Any]]) -> str:
-    """One line a tenant."""
+    """Return a table with a line for each tenant."""
     lines = [
         "# Tenants of many kinds",
         "",

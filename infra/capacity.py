@@ -1,7 +1,7 @@
-"""How much it takes and what it costs: `python -m infra.capacity` prints the tables of `docs/operations.md`.
+"""Computes capacity and cost: `python -m infra.capacity` prints the tables of `docs/operations.md`.
 
-Reads the figures (`infra/figures.py`) and computes what a load needs, what that costs a month, and which change of the
-product saved how much (`infra/waterfall.py`). Load model: one batch of 20 events per feed request.
+Reads the figures (`infra/figures.py`) and computes the resources for a load, their cost per month, and the saving of
+each change of the product (`infra/waterfall.py`). Load model: one batch of 20 events per feed request.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MESSAGING_UNITS = (1, 2, 4, 8, 16)
 
 @dataclass(frozen=True)
 class Needs:
-    """Resources that a rate takes while it lasts. CPU in cores; `ru` in request units a second, by purpose."""
+    """Resources for a rate of requests. CPU in cores; `ru` in request units a second, by purpose."""
 
     http_cores: float
     fold_cores: float
@@ -50,24 +50,24 @@ class Needs:
 _KB = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048)
 _READ = (1.00, 1.04, 1.14, 1.33, 1.67, 2.19, 4.76, 9.95, 20.28, 40.95, 145.90, 291.80)
 _WRITE = (4.95, 6.29, 6.67, 7.04, 9.52, 11.23, 22.67, 48.19, 98.29, 184.57, 625.00, 1250.00)
-"""What Cosmos DB charges by size: learn.microsoft.com/azure/cosmos-db/understand-request-unit-consumption
-("Document size"; reads with session or eventual consistency). Writes are for the default indexing policy; containers
-that index next to nothing are charged less, so these figures are an upper bound. A transactional batch is charged as
-its operations."""
+"""Cosmos DB's charges by size, from learn.microsoft.com/azure/cosmos-db/understand-request-unit-consumption
+("Document size"; reads with session or eventual consistency). Writes are for the default indexing policy. Containers
+with little indexing are charged less, so these figures are an upper bound. A transactional batch is charged as the sum
+of its operations."""
 
 
 def read_units(size_bytes: float) -> float:
-    """Request units of a point read; an item that is not there costs as one of 1 kB."""
+    """Return the request units of a point read; a missing item costs as one of 1 kB."""
     return _between(size_bytes / 1024, _READ)
 
 
 def write_units(size_bytes: float) -> float:
-    """Request units of creating, replacing or deleting an item."""
+    """Return the request units of creating, replacing or deleting an item."""
     return _between(size_bytes / 1024, _WRITE)
 
 
 def _between(kb: float, charges: tuple[float, ...]) -> float:
-    """The charge on the line between two rows of the table; outside of it the row at the end."""
+    """Interpolate between two rows of the table; beyond it, return the last row."""
     if kb <= _KB[0] or kb >= _KB[-1]:
         return charges[0] if kb <= _KB[0] else charges[-1]
     at = bisect.bisect_right(_KB, kb)
@@ -76,7 +76,7 @@ def _between(kb: float, charges: tuple[float, ...]) -> float:
 
 
 def needs(rate: float, inputs: Inputs) -> Needs:
-    """What `rate` feed requests a second, and as many event batches, take."""
+    """Return the resources for `rate` feed requests a second, and as many event batches."""
     i = inputs
     reads = i["signals_reads_per_feed"]
     feed_ms = i["worker_cpu_ms"] + i["feed_handler_cpu_ms"] + reads * i["signals_read_cpu_ms"]
@@ -126,16 +126,16 @@ def needs(rate: float, inputs: Inputs) -> Needs:
 
 
 def batches_per_message(rate: float, http_instances: int, inputs: Inputs) -> float:
-    """How many batches a message to the fold holds on average (`events/packing.py`).
+    """Return the mean number of batches in a message to the fold (`events/packing.py`).
 
-    After a pause a batch leaves at once and alone; then a message leaves after every linger, with all that came in it.
+    After a pause a batch is sent at once and alone. Then one message is sent per linger, with all batches of that time.
     """
     lingering = rate / max(http_instances, inputs["always_ready_http"]) * inputs["linger_ms"] / 1000
     return min(lingering + math.exp(-lingering), inputs["batches_per_message_at_most"])
 
 
 def bus_bytes(together: float, inputs: Inputs) -> float:
-    """Bytes that one batch moves over the bus, all hops; properties and framing are shared by a message's batches."""
+    """Return the bytes of one batch on the bus over all hops. Batches of a message share its properties and framing."""
     i = inputs
     to_fold = i["body_bytes"] + i["properties_bytes"] / together
     to_rollup = i["rollup_body_bytes"] + i["properties_bytes"] / i["rollup_batches_per_message"]
@@ -143,13 +143,13 @@ def bus_bytes(together: float, inputs: Inputs) -> float:
 
 
 def feed_response_bytes(inputs: Inputs) -> float:
-    """Bytes of a page on the wire, on average over clients that accept gzip and those that do not."""
+    """Return the mean bytes of a page on the wire, over clients with and without gzip."""
     share = inputs["gzip_clients"]
     return share * inputs["feed_response_compressed_bytes"] + (1 - share) * inputs["feed_response_bytes"]
 
 
 def gateway_units(rate: float, inputs: Inputs) -> int:
-    """Capacity units by the one of the published measures that asks for most, and what is reserved at least."""
+    """Return the capacity units: the highest need of the published measures, at least the reserved minimum."""
     i = inputs
     megabits = rate * (feed_response_bytes(inputs) + 1000 * i["batch_request_kb"]) * 8 / 1e6
     asked = (
@@ -162,34 +162,35 @@ def gateway_units(rate: float, inputs: Inputs) -> int:
 
 
 def gateway_price(units: int, inputs: Inputs) -> float:
-    """Dollars a month; a DDoS plan, where it is chosen, is bought only where the firewall's lower price pays for it."""
+    """Return dollars a month. A DDoS plan, if chosen, is included only where the firewall's lower price pays for it."""
     alone = firewall_price(units, inputs)
     return min(alone, covered_price(units, inputs) + inputs["price_ddos_plan"]) if inputs["ddos_plan"] else alone
 
 
 def firewall_price(units: int, inputs: Inputs) -> float:
-    """Dollars a month of gateways with a firewall."""
+    """Return dollars a month of gateways with a firewall."""
     return gateways(units, inputs) * inputs["price_gateway"] + units * inputs["price_gateway_unit"]
 
 
 def covered_price(units: int, inputs: Inputs) -> float:
-    """Dollars a month of gateways without one, or with one under a DDoS plan, the plan left out."""
+    """Return dollars a month of gateways without a firewall. Under a DDoS plan, gateways with one cost the same; the
+    plan itself is not included."""
     return gateways(units, inputs) * inputs["price_gateway_covered"] + units * inputs["price_gateway_unit_covered"]
 
 
 def gateways(units: int, inputs: Inputs) -> int:
-    """How many it takes for so many capacity units."""
+    """Return the number of gateways for some capacity units."""
     return math.ceil(units / inputs["gateway_units_at_most"])
 
 
 def bill(average: float, peak: float, inputs: Inputs) -> dict[str, float]:
-    """Part → dollars a month at `average` requests a second, with what cannot follow the load sized for `peak`."""
+    """Return dollars a month by part at `average` requests a second. Parts that do not scale are sized for `peak`."""
     i, usual, most = inputs, needs(average, inputs), needs(peak, inputs)
     requests = average * MONTH_SECONDS
     cores = (usual.http_cores + usual.fold_cores + usual.rollup_cores) / i["cpu_target"]
     ready = min(cores, float(usual.http_instances + usual.fold_instances) / 2)
     alone = i["timer_functions"] + most.rollup_instances
-    idle = alone * i["ready_instances_each"]  # their work is among the cores
+    idle = alone * i["ready_instances_each"]  # their work is included in the cores
     learning = i["tenants"] * i["learning_cpu_s"] / 86_400 / i["cpu_target"]
     hourly_ru = max(usual.ru * i["ru_hour_maximum"], 0.1 * recommended_ru(most, inputs))
     response_kb = feed_response_bytes(inputs) / 1000
@@ -217,12 +218,12 @@ def bill(average: float, peak: float, inputs: Inputs) -> dict[str, float]:
 
 
 def recommended_ru(most: Needs, inputs: Inputs) -> int:
-    """The autoscale maximum of all containers together, in whole thousands."""
+    """Return the autoscale maximum of all containers together, in whole thousands."""
     return math.ceil(most.ru / inputs["ru_headroom"] / 1000) * 1000
 
 
 def render(found: Figures) -> str:
-    """All tables as Markdown."""
+    """Return all tables as Markdown."""
     return "\n".join(
         (_needs_table(found.after), _bill_table(found.after), waterfall(found, bill), _inputs_table(found))
     )

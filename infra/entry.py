@@ -1,7 +1,7 @@
 """Prices each possible public entry: `python -m infra.entry` prints the table of decision 33.
 
-Reads the figures for what a request takes; prices that only this comparison uses stand here. Every entry pays the same
-traffic to the internet, so only what differs is counted.
+Reads the figures for the resources of a request. Prices that only this comparison uses are below. Every entry pays the
+same traffic to the internet, so only different costs are counted.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ VM_CORES, VM_PRICE = 2, 63.0
 BALANCER, BALANCER_GB = 18.0, 0.005
 """Dollars a month, and for a GB: Standard Load Balancer, price list."""
 OWN_FIREWALL_MS = 2.0
-"""CPU of a request, feed or batch, in a firewall of our own. Assumed: a ModSecurity 3.0.15 with the Core Rule Set 3.3.4
-at level 2 took 1.2 ms for a feed and 0.3 ms for a batch whose body it does not look at; TLS and the proxy come on top.
+"""CPU of a request (feed or batch) in a self-hosted firewall. Assumed: ModSecurity 3.0.15 with the Core Rule Set 3.3.4
+at level 2 took 1.2 ms for a feed, and 0.3 ms for a batch without body inspection; TLS and the proxy are extra.
 """
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A way in. `cost`: dollars a month at a rate, or None where it cannot be had; `fails`: what it does not hold."""
+    """A public entry. `cost`: dollars a month at a rate, None if impossible; `fails`: the requirements it misses."""
 
     name: str
     cost: Callable[[float, Inputs], float] | None
@@ -74,7 +74,7 @@ def _machines(rate: float, inputs: Inputs) -> float:
 
 
 def own_firewall(rate: float, inputs: Inputs) -> float:
-    """Dollars a month of machines with a firewall behind a load balancer."""
+    """Return dollars a month of machines with a firewall behind a load balancer."""
     gb = rate * MONTH_SECONDS * (feed_response_bytes(inputs) + 1000 * inputs["batch_request_kb"]) / 1e9
     return BALANCER + gb * BALANCER_GB + _machines(rate, inputs)
 
@@ -104,14 +104,14 @@ ENTRIES = (
 
 
 def plan_pays_from(inputs: Inputs) -> int:
-    """Capacity units from which a DDoS plan makes the firewall cheaper, in one gateway."""
+    """Return the capacity units of one gateway from which a DDoS plan makes the firewall cheaper."""
     i = inputs
     fixed = i["price_ddos_plan"] - (i["price_gateway"] - i["price_gateway_covered"])
     return math.ceil(fixed / (i["price_gateway_unit"] - i["price_gateway_unit_covered"]))
 
 
 def render(inputs: Inputs) -> str:
-    """The comparison as Markdown."""
+    """Return the comparison as Markdown."""
     lines = ["| dollars a month | " + " | ".join(f"{rate:,}/s" for rate in RATES) + " | what it does not hold |"]
     lines += ["|---|" + "---:|" * len(RATES) + "---|"]
     for entry in ENTRIES:

@@ -1,14 +1,14 @@
-"""The figures that the bill is computed from: what was measured, and what is assumed, chosen, published or a price.
+"""Reads the figures from which the bill is computed: measured, assumed, chosen or published values, and prices.
 
-`measured.json` is written by the benchmarks (`benchmarks/measured.py`). `capacity.json` has the rest, by hand:
+The benchmarks write `measured.json` (`benchmarks/measured.py`). `capacity.json` has the others, maintained by hand:
 
     {"value": 0.6, "unit": …, "source": …}                    the same before and after
-    {"before": 8192, "lever": …, "unit": …, "source": …}      what the product changed, and which of its changes did it
+    {"before": 8192, "lever": …, "unit": …, "source": …}      changed by the product; `lever` names the change
 
-The value after comes from `measured.json` under the same name, or from `"after"` beside `"before"`, or nothing changed.
-A measured value whose unit is `of before` is a ratio, paired in one run: CPU is compared so, because two machines, or
-one machine on two days, differ by more than a change does. `"instead": {"value": …, "source": …}` is what an assumption
-might be as well; nothing but the column of assumptions uses it.
+The value after is in `measured.json` under the same name, or in `"after"` beside `"before"`; else it did not change. A
+measured value with the unit `of before` is a ratio, measured in pairs in one run. CPU is compared like this, because
+two machines, or two days, differ by more than a change. `"instead": {"value": …, "source": …}` is an alternative
+assumption, used only for the column of assumptions.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ ASSUMED = Path(__file__).with_name("capacity.json")
 MEASURED = Path(__file__).with_name("measured.json")
 OF_BEFORE = "of before"
 MONTH_SECONDS = 730 * 3600
-"""A month as prices mean it."""
+"""Seconds of a month as in price lists."""
 Inputs = Mapping[str, float]
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure, before and after; equal for what the product did not change. `instead`: another assumption."""
+    """One figure, before and after; equal if the product did not change it. `instead`: an alternative assumption."""
 
     before: float
     after: float
@@ -48,16 +48,16 @@ class Figures:
 
     @property
     def before(self) -> dict[str, float]:
-        """Values of the product before."""
+        """Return the values before the changes of the product."""
         return {name: each.before for name, each in self.by_name.items()}
 
     @property
     def after(self) -> dict[str, float]:
-        """Values of the product now."""
+        """Return the values of the product now."""
         return {name: each.after for name, each in self.by_name.items()}
 
     def levers(self) -> dict[str, dict[str, float]]:
-        """Lever → what it changes, in the order of the file. A lever that changed nothing yet is there too."""
+        """Return the changed values by lever, in the order of the file. Includes levers that changed nothing yet."""
         found: dict[str, dict[str, float]] = {}
         for name, each in self.by_name.items():
             if each.lever:
@@ -65,23 +65,23 @@ class Figures:
         return found
 
     def without(self, levers: Collection[str]) -> dict[str, float]:
-        """Values with these levers switched off."""
+        """Return the values without these levers."""
         return {name: each.before if each.lever in levers else each.after for name, each in self.by_name.items()}
 
     def assumptions(self) -> dict[str, dict[str, float]]:
-        """What might be assumed as well: where it comes from → what it changes."""
+        """Return the values of alternative assumptions, by source."""
         return {
             each.instead_source: {name: each.instead} for name, each in self.by_name.items() if each.instead is not None
         }
 
 
 def read(assumed: Path = ASSUMED, measured: Path = MEASURED) -> Figures:
-    """Both files. Raises `ValueError` for a measured figure whose unit is not that of the figure before."""
+    """Read both files. Raises `ValueError` for a measured figure whose unit differs from that of the figure before."""
     return combine(json.loads(assumed.read_text(encoding="utf-8")), json.loads(measured.read_text(encoding="utf-8")))
 
 
 def combine(assumed: Mapping[str, Mapping[str, Any]], measured: Mapping[str, Mapping[str, Any]]) -> Figures:
-    """The figures of both, the assumed ones first."""
+    """Combine the figures of both files, those of `capacity.json` first."""
     found = {name: _figure(name, entry, measured.get(name)) for name, entry in assumed.items()}
     for name, entry in measured.items():
         if name not in found:

@@ -1,7 +1,7 @@
-"""Prices what it would take to halve the bill: `python -m infra.half` prints the table of `docs/operations.md`.
+"""Prices ideas that would halve the bill: `python -m infra.half` prints the table of `docs/operations.md`.
 
-Each line is something that is not built: what it saves when it joins those above it, and what it would need or give up.
-None of it is promised; the order is that of what seems worth its trouble.
+None of the ideas is built or promised. Each line has the saving in addition to the lines above, and its requirements or
+losses. The most worthwhile ideas come first.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ NODES = "Container Apps, Dedicated"
 
 @dataclass(frozen=True)
 class World:
-    """Figures, and what of the bill is paid to others."""
+    """A variant of the bill: its figures, another host (empty: Flex Consumption), a self-hosted firewall."""
 
     inputs: Inputs
     host: str = ""
     own_firewall: bool = False
 
     def bill(self, average: float, peak: float) -> dict[str, float]:
-        """Part → dollars a month."""
+        """Return dollars a month by part."""
         parts = dict(bill(average, peak, self.inputs))
         if self.host:
             parts = {part: cost for part, cost in parts.items() if not part.startswith("Functions")}
@@ -43,7 +43,7 @@ class World:
 
 @dataclass(frozen=True)
 class Idea:
-    """Something that would make the bill smaller, and what it needs."""
+    """An idea that would lower the bill, and its requirements."""
 
     name: str
     needs: str
@@ -89,7 +89,7 @@ IDEAS = (
 
 
 def render(inputs: Inputs) -> str:
-    """The table as Markdown."""
+    """Return the table as Markdown."""
     heads = [f"{average:,}/s, peak {peak:,}/s" for average, peak in TARGETS]
     lines = ["| dollars a month | " + " | ".join(heads) + " | what it needs or gives up |"]
     lines += ["|---|" + "---:|" * len(TARGETS) + "---|"]

@@ -1,6 +1,6 @@
 """Prices each possible host of the app: `python -m infra.hosting` prints the tables of decision 27.
 
-Reads capacity.json for what a request takes; the hosts' prices stand here, because only this comparison uses them.
+Reads capacity.json for the resources of a request. The hosts' prices are below, because only this comparison uses them.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ RATES = (60, 200, 600, 3_000, 30_000)
 PEAK_TO_AVERAGE = 5
 ZONES = 3
 ON_ANOTHER_HOST = {(600, 3_000): 7_500.0, (3_000, 3_000): 22_000.0, (30_000, 30_000): 200_000.0}
-"""Average and peak → what the whole bill is to be at most on another host."""
+"""Target for the whole bill on another host, by average and peak rate."""
 
 PREMIUM_INSTANCE, PREMIUM_MOST = 158.0, 100
-"""Dollars a month: Elastic Premium EP1, 1 core and 3.5 GB, price list, approximately. An app has so many at most."""
+"""Dollars a month of Elastic Premium EP1 (1 core, 3.5 GB), approximate price list; most instances of an app."""
 CONTAINER_CORE_SECOND, CONTAINER_GIB_SECOND = 0.000024, 0.000003
 """Dollars, active: Container Apps, Consumption plan, price list, approximately."""
 CONTAINER_GIB = 2.0
@@ -32,12 +32,12 @@ DEDICATED_CORE_HOUR, DEDICATED_GIB_HOUR, DEDICATED_HOUR = 0.0571, 0.00498, 0.10
 whose prices for the Consumption plan are those above. It does not charge for requests.
 """
 DEDICATED_CORES, DEDICATED_GIB = 4, 16
-"""Of a node, profile D4. Nodes are paid whole."""
+"""Size of a node, profile D4. Nodes are charged whole."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Dollars a month for what is counted (executions or requests) and for instances."""
+    """Dollars a month for executions or requests, and for instances."""
 
     counted: float
     instances: float
@@ -82,13 +82,13 @@ HOSTS: Mapping[str, Callable[[float, Inputs], Cost]] = {
 
 
 def _cores(rate: float, inputs: Inputs) -> float:
-    """Instances of one core that the load keeps busy, on average."""
+    """Return the mean number of one-core instances that the load keeps busy."""
     found = needs(rate, inputs)
     return (found.http_cores + found.fold_cores + found.rollup_cores) / inputs["cpu_target"]
 
 
 def break_even(host: str, inputs: Inputs) -> float | None:
-    """The average rate from which a host is cheaper than Flex Consumption; None where it never is, 0 where always."""
+    """Return the average rate from which a host is cheaper than Flex Consumption; None for never, 0 for always."""
     low, high = 0.1, 30_000.0
     if HOSTS[host](high, inputs).together >= flex(high, inputs).together:
         return None
@@ -104,7 +104,7 @@ def break_even(host: str, inputs: Inputs) -> float | None:
 
 
 def whole_bill(host: str, average: float, peak: float, inputs: Inputs) -> float:
-    """The whole bill if the functions ran on another host."""
+    """Return the whole bill with the functions on another host."""
     parts = bill(average, peak, inputs)
     return (
         sum(parts[part] for part in parts if not part.startswith("Functions")) + HOSTS[host](average, inputs).together
@@ -112,7 +112,7 @@ def whole_bill(host: str, average: float, peak: float, inputs: Inputs) -> float:
 
 
 def render(inputs: Inputs) -> str:
-    """The comparison of hosts, and the whole bill on each, as Markdown."""
+    """Return the comparison of hosts, and the whole bill on each, as Markdown."""
     lines = ["| dollars a month, on average | " + " | ".join(f"{rate:,}/s" for rate in RATES) + " | cheaper from |"]
     lines += ["|---|" + "---:|" * (len(RATES) + 1)]
     for name, cost in HOSTS.items():

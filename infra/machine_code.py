@@ -1,8 +1,8 @@
-"""Makes the machine code of the ranking's loops for the deployment package: `python infra/machine_code.py FOLDER`.
+"""Compiles the ranking's loops for the deployment package: `python infra/machine_code.py FOLDER`.
 
-FOLDER holds the app's own files. Its `ranking` is imported with numba, and every compiled function is exported to the
-extension module `ranking/_loops`, which needs no compiler: numba's ahead-of-time compiler (numba.pycc, deprecated but
-there; numba is pinned), which needs a C compiler once, here. Code for the generic processor of the architecture, so the
+FOLDER has the app's own files. Its `ranking` is imported with numba, and every compiled function is exported to the
+extension module `ranking/_loops` by numba's ahead-of-time compiler (numba.pycc: deprecated, so numba is pinned). That
+needs a C compiler here, but none on the instances. Code is for the generic processor of the architecture, so the
 package runs on any machine. The same source gives the same bytes.
 """
 
@@ -19,14 +19,14 @@ from typing import Any
 
 
 def add_machine_code(folder: Path) -> None:
-    """Run this program for a folder, in a process of its own: it must import that folder's `ranking`, and none other.
+    """Run this program for a folder in its own process, as it must import that folder's `ranking` and no other.
 
-    Raises `subprocess.CalledProcessError`; what was wrong is on standard error.
+    Raises `subprocess.CalledProcessError`; the cause is on standard error.
     """
     environment = {name: value for name, value in os.environ.items() if not name.startswith("NUMBA_")}
     fixed = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": "0"}
     subprocess.run([sys.executable, __file__, str(folder)], env=environment | fixed, check=True)  # noqa: S603
-    shutil.rmtree(folder / "ranking" / "__pycache__", ignore_errors=True)  # what numba kept on the way
+    shutil.rmtree(folder / "ranking" / "__pycache__", ignore_errors=True)  # numba's cache files
 
 
 def build(folder: Path) -> None:
@@ -45,7 +45,7 @@ def build(folder: Path) -> None:
 
 
 def _calling(dispatcher: Any, name: str, arguments: int) -> Any:
-    """A function that only calls another: exported code would raise at a division by zero, the one called does not."""
+    """Return a function that only calls another: exported code itself would raise for a division by zero."""
     names = ", ".join(f"a{number}" for number in range(arguments))
     space = {"dispatcher": dispatcher}
     exec(f"def {name}({names}):\n    return dispatcher({names})\n", space)  # noqa: S102 - the text is ours

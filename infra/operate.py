@@ -1,21 +1,21 @@
 """Runs operations inside the network: deploys code, flips flags, makes and rotates keys, runs commands of the app.
 
-The operations job runs this one file in the Functions image, so it stands on Python's standard library alone and
-signs in as the job's managed identity. Every action may be repeated; none undoes what another did:
+The operations job runs this single file in the Functions image. So it uses only Python's standard library, and signs in
+as the job's managed identity. Every action can be repeated; none undoes another:
 
     deploy URL SHA256      fetch a package (GITHUB_TOKEN, if set, opens a private repository), keep it, deploy it
     deploy-kept SHA256     deploy a package that was deployed before: the rollback
-    packages               list the packages that are kept, oldest first, and which one runs
-    seed-flags             create each flag that does not exist yet; never touch one that does
-    switch FLAG on|off [TENANT]    flip the flag's own switch, leaving its targeting as it is; or one tenant's
+    packages               list the stored packages, oldest first, and mark the running one
+    seed-flags             create each missing flag; never change an existing one
+    switch FLAG on|off [TENANT]    set the flag's own switch and keep its targeting; or switch it for one tenant
     rollout FLAG PERCENT TENANT…   the flag is on for this share of users and for everyone of these tenants
     make-keys              create the keys of the app that do not exist yet; never replace one
     rotate-signing-key     put a new key in front, keep the ones before it for verification
-    make-certificate       a self-signed certificate for the entry of a test environment, if there is none
+    make-certificate       create a self-signed certificate for the entry of a test environment, if there is none
     run MODULE ARGUMENT…   run `python -m MODULE` of the deployed package, with the settings and identity of the app
-    first-key              make the operators' key, keep it in the vault, and let the app know its hash
+    first-key              create the operators' key, store it in the vault, and give the app its hash
 
-Nothing secret is printed. Exit code 0 only when the action is done.
+No secret is printed. Exit code 0 only when the action is done.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ asyncio.run(main())
 
 
 class Failed(Exception):
-    """The action could not be done; the message says what to look at."""
+    """The action failed; the message says what to check."""
 
 
 class Answer:
@@ -82,7 +82,7 @@ class Answer:
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """A redirect is followed by hand: the library would take the credentials along to another host."""
+    """Leaves redirects to the caller: the library would send the credentials to another host."""
 
     def redirect_request(self, *_: Any) -> None:
         return None
@@ -92,14 +92,15 @@ _opener = urllib.request.build_opener(_NoRedirect)
 
 
 def expect(answer: Answer, *statuses: int, doing: str) -> Answer:
-    """The answer itself when its status is one of `statuses`; else `Failed`, without the body: it may hold a secret."""
+    """Return the answer if its status is one of `statuses`. Else raise `Failed`, without the body, which can have a
+    secret."""
     if answer.status not in statuses:
         raise Failed(f"{doing}: HTTP {answer.status}")
     return answer
 
 
 class Azure:
-    """The services the job speaks to, signed in as a managed identity."""
+    """Client of the services that the job uses, signed in as a managed identity."""
 
     def __init__(self, environment: Mapping[str, str], pause_seconds: float = 5.0) -> None:
         self.environment = environment
@@ -109,9 +110,9 @@ class Azure:
     def send(
         self, method: str, url: str, headers: Mapping[str, str] | None = None, body: bytes | None = None, tries: int = 4
     ) -> Answer:
-        """One request; repeated with growing pauses while nobody answers, or with 429 and 5xx.
+        """Send a request; repeat it with growing pauses without an answer, or after 429 and 5xx.
 
-        Every request of this program may be repeated. A status raises nothing; silence raises `Failed`.
+        Every request of this program can be repeated. No status raises an error; no answer raises `Failed`.
         """
         pause = self.pause_seconds
         while True:
@@ -136,7 +137,7 @@ class Azure:
         return value
 
     def bearer(self, resource: str) -> dict[str, str]:
-        """The header that signs a request to `resource`."""
+        """Return the authorization header for `resource`."""
         if resource not in self._tokens:
             query = {
                 "api-version": "2019-08-01",
@@ -171,7 +172,7 @@ class Azure:
         return f"{self.get('APP_CONFIGURATION_ENDPOINT')}/kv/{key}?api-version=2023-11-01"
 
     def flag(self, flag: str) -> tuple[dict[str, Any], dict[str, Any], str] | None:
-        """The flag, the key-value it is stored in, and its etag; or None."""
+        """Return the flag, its key-value and its etag; None for a missing flag."""
         answer = self.send("GET", self._flag_url(flag), self.bearer(FLAG_STORE))
         if expect(answer, 200, 404, doing=f"reading the flag {flag}").status == 404:
             return None
@@ -182,7 +183,7 @@ class Azure:
         return value, stored, answer.headers["ETag"]
 
     def put_flag(self, flag: str, value: dict[str, Any], stored: dict[str, Any], etag: str) -> bool:
-        """Write the flag, and keep the tags, unless somebody else wrote since `etag`; whether it was written."""
+        """Write the flag and keep the tags. Return False, without a write, if its etag is not `etag` any more."""
         fields = {"value": json.dumps(value), "content_type": FLAG_TYPE, "tags": stored.get("tags") or {}}
         body = json.dumps(fields).encode()
         kind = {"Content-Type": "application/vnd.microsoft.appconfig.kv+json", "If-Match": etag}
@@ -210,13 +211,13 @@ class Azure:
         expect(answer, 201, doing="keeping the package")
 
     def current_package(self) -> str | None:
-        """The sha256 of the package that was deployed last."""
+        """Return the SHA-256 of the package that was deployed last."""
         answer = self.send("GET", f"{self.get('PACKAGES_URL')}/current", self._package_headers())
         found = expect(answer, 200, 404, doing="reading which package runs")
         return found.body.decode() if found.status == 200 else None
 
     def packages(self) -> list[tuple[str, str]]:
-        """(created, sha256) of every package that is kept, oldest first."""
+        """Return (created, SHA-256) of every stored package, oldest first."""
         url = f"{self.get('PACKAGES_URL')}?restype=container&comp=list"
         text = expect(self.send("GET", url, self._package_headers()), 200, doing="listing packages").body.decode()
         names = re.findall(r"<Name>([0-9a-f]{64})\.zip</Name>.*?<Creation-Time>([^<]*)</Creation-Time>", text, re.S)
@@ -229,7 +230,7 @@ class Azure:
         return self.get("RESOURCE_MANAGER").rstrip("/")
 
     def publish(self, package: bytes) -> None:
-        """Hand the package to the app and wait until it runs it."""
+        """Deploy the package to the app and wait until it runs."""
         scm, manager = self.get("APP_SCM_URL"), f"{self.manager()}/"
         headers = {**self.bearer(manager), "Content-Type": "application/zip"}
         url = f"{scm}/api/publish?RemoteBuild=false&Deployer=operations"
@@ -248,13 +249,13 @@ class Azure:
         raise Failed("the deployment did not end in time; the app runs what it ran before, or soon the new package")
 
     def read_keys_again(self) -> bool:
-        """Let the app resolve its references to the vault now; whether it takes the request."""
+        """Have the app resolve its references to the vault now. Return whether it accepted the request."""
         url = f"{self.manager()}{self.get('APP_ID')}/config/configreferences/appsettings/refresh?api-version=2024-11-01"
         answer = self.send("POST", url, {**self.bearer(f"{self.manager()}/"), "Content-Length": "0"})
         return answer.status in (200, 202, 204)
 
     def app_settings(self) -> dict[str, str]:
-        """The settings the app runs with, references to the vault resolved."""
+        """Return the app's settings, with references to the vault resolved."""
         url = f"{self.manager()}{self.get('APP_ID')}/config/appsettings/list?api-version=2024-11-01"
         answer = self.send("POST", url, {**self.bearer(f"{self.manager()}/"), "Content-Length": "0"})
         settings = expect(answer, 200, doing="reading the app's settings").json()["properties"]
@@ -286,7 +287,7 @@ def _publish(azure: Azure, sha256: str, package: bytes) -> None:
 
 
 def fetch(azure: Azure, url: str) -> bytes:
-    """Download; the token goes to the first host only."""
+    """Download a URL. Only the first host gets the token."""
     token = azure.environment.get("GITHUB_TOKEN", "")
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     answer = azure.send("GET", url, headers)
@@ -299,7 +300,7 @@ def fetch(azure: Azure, url: str) -> bytes:
 
 
 def inner_package(artifact: bytes, sha256: str) -> bytes:
-    """The package inside a build artifact, which GitHub wraps into a zip of its own."""
+    """Return the package in a build artifact, which GitHub wraps into another zip."""
     try:
         with zipfile.ZipFile(io.BytesIO(artifact)) as archive:
             for name in archive.namelist():
@@ -326,7 +327,7 @@ def seed_flags(azure: Azure) -> None:
 
 
 def switch(azure: Azure, flag: str, state: str, tenant: str = "") -> None:
-    """It asks for nothing but the flag store itself, because it must work when little else does."""
+    """Switch a flag. Uses only the flag store, because it must work when little else does."""
     if state not in ("on", "off"):
         raise Failed("say on or off")
     on = state == "on"
@@ -335,9 +336,9 @@ def switch(azure: Azure, flag: str, state: str, tenant: str = "") -> None:
 
 
 def for_tenant(flag: dict[str, Any], tenant: str, on: bool) -> dict[str, Any]:
-    """The flag's conditions with the tenant's group excluded from its targeting, or not any more; nobody else notices.
+    """Return the flag's conditions with the tenant's group excluded or no longer excluded. Others are not affected.
 
-    As `shared/adapters/flags/switching.py` does it, to which a test holds it.
+    Does the same as `shared/adapters/flags/switching.py`; a test compares both.
     """
     conditions = flag.get("conditions") or {}
     try:
@@ -374,7 +375,7 @@ def rollout(azure: Azure, flag: str, percent: str, *tenants: str) -> None:
 
 
 def change_flag(azure: Azure, flag: str, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
-    """Change the parts of the flag that `change` gives and no other, whoever else writes it meanwhile."""
+    """Change only the fields that `change` returns. Concurrent changes of other fields are kept."""
     for _ in range(5):
         found = azure.flag(flag)
         if found is None:
@@ -397,7 +398,7 @@ def make_keys(azure: Azure) -> None:
 
 
 def tell_app(azure: Azure) -> None:
-    """A reference that was written before its secret stays unresolved until somebody asks."""
+    """Have the app resolve its references: one that was written before its secret stays unresolved until then."""
     told = azure.read_keys_again()
     print("the app reads its keys now" if told else "the app could not be told: restart it, or wait up to 24 h")
 
@@ -413,9 +414,9 @@ def rotate_signing_key(azure: Azure) -> None:
 
 
 def rotated(held: str, key_id: str, key: str) -> str:
-    """The ring with a new key in front; the oldest beyond `SIGNING_KEYS_KEPT` is dropped.
+    """Return the ring with a new key in front, without the oldest beyond `SIGNING_KEYS_KEPT`.
 
-    What is signed names its key by one byte of the id's hash, so the new id gets a number where the byte is taken.
+    Signatures name their key by one byte of the id's hash. So the new id gets a number if another key has that byte.
     """
     ring = [part for part in held.split(",") if part.strip()][: SIGNING_KEYS_KEPT - 1]
     taken = {_tag(part.split(":", 1)[0].strip()) for part in ring}
@@ -424,7 +425,7 @@ def rotated(held: str, key_id: str, key: str) -> str:
 
 
 def _tag(key_id: str) -> int:
-    """As `KeyRing` has it (`shared/domain/keys.py`)."""
+    """Return a key's tag as `KeyRing` does (`shared/domain/keys.py`)."""
     return hashlib.blake2b(key_id.encode(), digest_size=4).digest()[0]
 
 
@@ -484,7 +485,7 @@ def first_key(azure: Azure) -> None:
 def _run_in_package(
     azure: Azure, arguments: list[str], *, extra: Mapping[str, str] | None = None, as_operations: bool = False
 ) -> None:
-    """Run Python inside the package that the app runs: its settings, its dependencies, its identity or ours."""
+    """Run Python in the app's current package, with its settings and dependencies, and its identity or the job's."""
     current = azure.current_package()
     if current is None:
         raise Failed("no package was deployed yet")

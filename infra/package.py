@@ -1,11 +1,11 @@
-"""Builds the deployment package: the app's own rooms and its dependencies, prebuilt and locked by hash.
+"""Builds the deployment package: the app's own packages and its dependencies, prebuilt and locked by hash.
 
     python -m infra.package                  build build/package.zip and print its size and SHA-256
     python -m infra.package --lock           write requirements.lock anew from requirements.txt (needs uv)
-    python -m infra.package --verify FILE    import it in a fresh virtual environment: functions, and what it takes
+    python -m infra.package --verify FILE    import it in a new virtual environment; print functions, CPU and memory
 
-What goes in is an allow-list, so that nothing slips in by being new. The same commit gives the same bytes: the
-SHA-256 names a package for good, and a rollback asks for it by that name.
+An allow-list selects the files, so a new file is not included by accident. The same commit gives the same bytes: the
+SHA-256 identifies a package, and a rollback names it.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ from shared.web.api_reference import SWAGGER_FILES, SWAGGER_UI
 
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("cms", "commands", "events", "feed", "learning", "media", "privacy", "ranking", "shared", "stories")
-"""Folders of the app. Those that are not there yet are left out."""
+"""Folders of the app. Missing ones are ignored."""
 FILES = ("function_app.py", "bootstrap.py", "host.json", "requirements.txt")
 SITE_PACKAGES = ".python_packages/lib/site-packages"
 LOCK = "requirements.lock"
 PYTHON = "3.11"
-"""The version the function app runs: `pythonVersion` of infra/bicep."""
+"""Python version of the function app: `pythonVersion` of infra/bicep."""
 PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_27_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64")
 UNNEEDED_FOLDERS = {"__pycache__", "tests", "test", "bin"}
-"""Of the dependencies: their own tests and console scripts."""
+"""Folders of dependencies that are left out: their tests and console scripts."""
 ONLY_FOR_UNUSED_CODE = ("jinja2", "packaging", "pyyaml")
-"""What the Python part of Swagger UI needs, of which only the files are used."""
+"""Dependencies of Swagger UI's Python code, which is not used; only its files are."""
 LONG_AGO = (1980, 1, 1, 0, 0, 0)
 
 LIST_FUNCTIONS = """
@@ -55,21 +55,21 @@ print(json.dumps({"functions": names, "cpu_seconds": cpu, "resident_bytes": resi
 
 
 def is_packaged(path: str) -> bool:
-    """Whether a file of the repository, by its path from the root, is part of the package."""
+    """Whether a file of the repository (path from the root) is part of the package."""
     first, _, rest = path.partition("/")
     return path in FILES or (first in ROOMS and bool(rest) and "__pycache__" not in path and not path.endswith(".pyc"))
 
 
 def own_files(root: Path) -> list[str]:
-    """The app's own files, as git knows them: nothing that merely lies around is shipped."""
+    """Return the app's own files that git tracks, so that no other file is shipped."""
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=root, check=True, capture_output=True, text=True)  # noqa: S607
     return sorted(path for path in listed.stdout.split("\0") if path and is_packaged(path))
 
 
 def build(root: Path, output: Path, python: str = PYTHON) -> str:
-    """Write the package to `output`; returns its SHA-256 in hex.
+    """Write the package to `output`; return its SHA-256 in hex.
 
-    Raises `SystemExit` on another Python than the app's: machine code and byte code are made for one version.
+    Raises `SystemExit` on a Python version other than the app's: machine code and byte code depend on it.
     """
     if f"{sys.version_info.major}.{sys.version_info.minor}" != python:
         raise SystemExit(
@@ -90,7 +90,7 @@ def build(root: Path, output: Path, python: str = PYTHON) -> str:
 
 
 def install_dependencies(lock: Path, target: Path, python: str) -> None:
-    """Wheels for the platform the app runs on, whatever machine builds; each must match its hash in the lock."""
+    """Install wheels for the app's platform, whatever machine builds. Each must match its hash in the lock."""
     command = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "--quiet", "--no-compile"]
     command += ["--requirement", str(lock), "--require-hashes", "--no-deps", "--target", str(target)]
     command += ["--only-binary", ":all:", "--implementation", "cp", "--python-version", python]
@@ -106,7 +106,7 @@ def install_dependencies(lock: Path, target: Path, python: str) -> None:
 
 
 def compile_ahead(stage: Path) -> None:
-    """Byte code beside each source: the app's disk is read-only, so every start would compile everything again."""
+    """Compile byte code beside each source: the app's disk is read-only, so every start would compile all again."""
     compileall.compile_dir(
         stage,
         quiet=1,
@@ -126,8 +126,7 @@ def write_zip(stage: Path, output: Path) -> None:
 
 
 class Imported(NamedTuple):
-    """A package imported apart from everything else, as the host does it: CPU of the whole process until then, and what
-    it holds in memory."""
+    """Result of importing the package alone, as the host does: CPU of the whole process until then, and its memory."""
 
     functions: list[str]
     cpu_seconds: float
@@ -135,7 +134,7 @@ class Imported(NamedTuple):
 
 
 def verify(package: Path) -> Imported:
-    """What importing the package gives, and takes."""
+    """Import the package; return its functions, CPU and memory."""
     with tempfile.TemporaryDirectory() as folder:
         app, environment = Path(folder) / "app", Path(folder) / "venv"
         with zipfile.ZipFile(package) as archive:
@@ -164,7 +163,7 @@ def lock(root: Path) -> None:
 
 
 def folders(package: Path) -> Iterator[tuple[str, int, int]]:
-    """(folder, files, bytes unpacked) of each top-level part."""
+    """Yield (folder, number of files, unpacked bytes) of each top-level part."""
     parts: dict[str, list[int]] = {}
     with zipfile.ZipFile(package) as archive:
         for entry in archive.infolist():

@@ -1,7 +1,7 @@
-"""Asks the subscription what would stop a first deployment: `python -m infra.preflight --environment dev`.
+"""Checks a subscription before the first deployment: `python -m infra.preflight --environment dev`.
 
-Needs the Azure CLI, signed in, and the variables of step 1 (docs/first-deployment.md). It changes nothing, prints one
-line for each check, says the next step where one fails, and ends with 1 when something would stop the deployment.
+Needs the Azure CLI, signed in, and the variables of step 1 (docs/first-deployment.md). Changes nothing. Prints one line
+for each check, with the next step if it fails. Exit code 1 when a failed check would stop the deployment.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ PROVIDERS = (
     "Microsoft.Storage",
     "Microsoft.Web",
 )
-"""What main.bicep makes resources of, and Microsoft.App, which Flex Consumption's network asks for as well."""
+"""Resource providers of main.bicep, and Microsoft.App, which the network of Flex Consumption needs too."""
 SUBJECT = re.compile(r"repo:[\w.-]+(@\d+)?/[\w.-]+(@\d+)?")
 ENVIRONMENTS = Path(__file__).parent / "bicep" / "env"
 Ask = Callable[..., Any]
 Finding = tuple[str, str | None]
-"""What was checked, and the next step when it is not in order."""
+"""A check, and the next step if it failed."""
 
 
 class NotAnswered(Exception):
-    """The Azure CLI could not answer; its message says why."""
+    """The Azure CLI failed; its message gives the reason."""
 
 
 def az(*arguments: str) -> Any:
-    """The answer of the Azure CLI. Raises NotAnswered."""
+    """Return the answer of the Azure CLI. Raises NotAnswered."""
     command = ["az", *arguments, "--output", "json", "--only-show-errors"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
@@ -56,7 +56,7 @@ def az(*arguments: str) -> Any:
 
 
 def parameters(environment: str) -> dict[str, str]:
-    """The literal parameters of an environment."""
+    """Return the literal parameters of an environment."""
     text = (ENVIRONMENTS / f"{environment}.bicepparam").read_text(encoding="utf-8")
     literal = re.findall(r"^param (\w+) = ('[^']*'|\d+|true|false)$", text, re.M)
     return {name: value.strip("'") for name, value in literal}
@@ -100,7 +100,7 @@ def quota(ask: Ask, subscription: str, location: str, instances: int) -> Iterato
     usages = {each["name"]["value"]: each for each in ask("rest", "--method", "get", "--url", url)["value"]}
     flex = next((each for name, each in usages.items() if "flex" in name.lower()), None)
     if flex is None:
-        yield "quota of instances", None  # a subscription without use has no line of its own
+        yield "quota of instances", None  # an unused quota has no line
         return
     free = flex["limit"] - flex["currentValue"]
     short = f"{free} cores are free and {instances} asked for: ask for more, or lower maximumInstances"
@@ -129,12 +129,12 @@ def leftovers(ask: Ask, subscription: str, group: str, prefix: str) -> Iterator[
 
 
 def normal(location: str) -> str:
-    """`West Europe` and `westeurope` are one region."""
+    """Return a region's name in one form: `West Europe` and `westeurope` are equal."""
     return location.lower().replace(" ", "")
 
 
 def checks(ask: Ask, environment: str, variables: Mapping[str, str]) -> Iterator[Finding]:
-    """Every check with its next step, or None where it is in order."""
+    """Yield every check with its next step, None if it passed."""
     given = parameters(environment)
     location, zones = variables.get("DEPLOY_LOCATION", ""), given["zoneRedundant"] == "true"
     subscription = ask("account", "show")["id"]

@@ -1,13 +1,13 @@
-"""Uses a deployment from outside, as apps and editors do: `python infra/smoke.py https://HOST`.
+"""Smoke test of a deployment from outside, as apps and editors use it: `python infra/smoke.py https://HOST`.
 
-    SMOKE_TENANT, SMOKE_API_KEY    a tenant kept for this, and a key of it with the scopes sdk, cms and privacy; without
-                                   them nothing is asked for that needs a key
-    SMOKE_CERTIFICATE=self-signed  do not check the certificate (a test environment's own)
-    SMOKE_FIREWALL=Detection       do not ask for what the firewall closes: it only logs yet
+    SMOKE_TENANT, SMOKE_API_KEY    a tenant for this test, and a key of it with the scopes sdk, cms and privacy; without
+                                   them, calls that need a key are skipped
+    SMOKE_CERTIFICATE=self-signed  do not check the certificate (of a test environment)
+    SMOKE_FIREWALL=Detection       do not test that the firewall refuses paths: it only logs
 
-Waits for a while for the first good answers, because a fresh deployment starts its instances. Then it imports a video,
-sends a batch of events by a user made up for this run, waits until the user's signals show them, and erases the user.
-Standard library only.
+Waits for the first successful answers, because a new deployment starts its instances. Then it imports a video, sends a
+batch of events of a user generated for this run, waits until the user's signals show them, and erases the user. Uses
+only the standard library.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ PATIENCE_SECONDS = 300.0
 PAUSE_SECONDS = 5.0
 CLOSED = ("/v1/debug/user-signals", "/v1/%64ebug/user-signals", "/admin/host/status")
 FOLD_PATIENCE_SECONDS = 300.0
-"""The objective: events count within five minutes."""
+"""Objective: events count within five minutes."""
 VIDEO = {
     "id": "smoke",
     "title": "Smoke test",
@@ -42,8 +42,8 @@ Fetch = Callable[..., tuple[int, Any]]
 
 
 def fetcher(base: str, self_signed: bool) -> Fetch:
-    """`fetch(path, headers, sent=None)` → (status, JSON body or None); what is sent is posted as JSON. Status 0 when
-    nobody answers."""
+    """Return `fetch(path, headers, sent=None)`, which returns (status, JSON body or None). `sent` is posted as JSON.
+    Status 0: no answer."""
     context = ssl.create_default_context()
     if self_signed:
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
@@ -71,7 +71,7 @@ def parsed(body: bytes) -> Any:
 
 
 def checks(fetch: Fetch, tenant: str, key: str, closed: Sequence[str] = CLOSED) -> dict[str, str | None]:
-    """Check → what is wrong, or None. `closed` are the paths that the firewall must refuse."""
+    """Run the checks. Return the fault by check, None if it passed. `closed`: paths that the firewall must refuse."""
     found: dict[str, str | None] = {}
     status, _ = fetch("/health", {})
     found["the app is alive"] = None if status == 200 else f"/health answers {status}"
@@ -94,7 +94,8 @@ def checks(fetch: Fetch, tenant: str, key: str, closed: Sequence[str] = CLOSED) 
 
 
 def write_path(fetch: Fetch, tenant: str, key: str, patience: float, pause: float) -> dict[str, str | None]:
-    """A video on its way to the catalog, a batch to the user's signals; check → what is wrong, or None."""
+    """Check the way of a video to the catalog, and of a batch to the user's signals. Return the fault by check, None if
+    it passed."""
     found: dict[str, str | None] = {}
     signed_in = {"X-Tenant-Id": tenant, "X-Api-Key": key, "X-User": hashlib.sha256(os.urandom(32)).hexdigest()}
     status, body = fetch("/v1/cms/imports", signed_in, {"videos": [VIDEO]})

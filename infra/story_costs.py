@@ -1,7 +1,8 @@
-"""Prices stories at a stated use: `python -m infra.story_costs` prints the table of `docs/operations.md`.
+"""Computes the cost of stories for an assumed use: `python -m infra.story_costs` prints the table of
+`docs/operations.md`.
 
-The bill of `infra/capacity.py` is without them: while the flag is off they cost nothing. Reads and writes are counted
-from the code for each story, view and reaction; how people use stories is assumed, and stands in `capacity.json`.
+The bill of `infra/capacity.py` does not include them: while the flag is off they cost nothing. Reads and writes of each
+story, view and reaction are counted from the code. The use of stories is an assumption in `capacity.json`.
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ from infra.capacity import read_units, write_units
 from infra.figures import MONTH_SECONDS, Inputs
 
 USES = (1_000, 8_000)
-"""Stories of a tenant and a day."""
+"""Stories of a tenant per day."""
 SMALL = 600
-"""Bytes of a document of one fact: the published charge is the same up to 1 kB."""
+"""Bytes of a small document: the published charge is the same up to 1 kB."""
 
 
 @dataclass(frozen=True)
 class Use:
-    """How often each thing happens, a second, in all tenants together."""
+    """Calls a second by kind, of all tenants together."""
 
     stories: float
     uploads: float
@@ -32,7 +33,7 @@ class Use:
 
     @property
     def calls(self) -> float:
-        """Calls through the gateway; an upload is asked for and completed."""
+        """Return the calls through the gateway; an upload has two, request and completion."""
         return self.stories + 2 * self.uploads + self.views + self.reactions + self.rows + self.events
 
     @classmethod
@@ -51,7 +52,7 @@ class Use:
 
 @dataclass(frozen=True)
 class Traffic:
-    """What the store does for them, a second."""
+    """Work of the store, per second."""
 
     reads: float
     writes: float
@@ -60,7 +61,7 @@ class Traffic:
 
 
 def traffic(use: Use, i: Inputs) -> Traffic:
-    """Reads, writes (a batch counts once), request units and bytes of the documents, all a second."""
+    """Return reads, writes (a batch counts once), request units and document bytes, per second."""
     seen, inbox, counts = i["story_seen_bytes"], i["story_inbox_bytes"], i["story_counts_bytes"]
     circle = i["story_circle_bytes"]
     # how often, bytes of each read, writes, bytes of each document written (a batch is charged as its operations)
@@ -85,7 +86,7 @@ def traffic(use: Use, i: Inputs) -> Traffic:
 
 
 def added(stories_a_day: float, inputs: Inputs) -> dict[str, float]:
-    """Part → dollars a month that stories add. Nothing for none, but the unit of the service that nudges."""
+    """Return the dollars a month that stories add, by part. Without stories, only the unit of Web PubSub."""
     i, use = inputs, Use.of(stories_a_day, inputs)
     store = traffic(use, inputs)
     cpu_ms = use.calls * (i["worker_cpu_ms"] + i["story_call_cpu_ms"])
@@ -111,7 +112,7 @@ def added(stories_a_day: float, inputs: Inputs) -> dict[str, float]:
 
 
 def render(inputs: Inputs) -> str:
-    """The table as Markdown."""
+    """Return the table as Markdown."""
     uses = [Use.of(each, inputs) for each in USES]
     costs = [added(each, inputs) for each in USES]
     units = [traffic(each, inputs).units for each in uses]

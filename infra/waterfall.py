@@ -1,9 +1,9 @@
-"""The bill before and after, one change of the product a line, and what stands between it and half of it again.
+"""Compares the bill before and after the product's changes ("levers"), one line for each change.
 
-Levers are applied one after another, in the order of `capacity.json`; a line is what the bill falls by when its lever
-joins those above it. So lines add up, and a lever's line depends on the order: what is left of a step (a messaging
-unit) goes to the lever that crosses it. What only another assumption would change stands in a column of its own, after
-all levers, and is no saving.
+Levers are applied one after another in the order of `capacity.json`. A line is the reduction of the bill by its lever
+in addition to those above, so the lines add up. A lever's line depends on the order: where a cost has steps (a
+messaging unit), the lever that crosses the step gets the whole saving. Effects of alternative assumptions are in their
+own column after all levers; they are no savings.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from infra.figures import MONTH_SECONDS, Figures, Inputs
 
 Bill = Callable[[float, float, Inputs], Mapping[str, float]]
-"""Average rate, peak rate, figures → part → dollars a month."""
+"""Function of average rate, peak rate and figures that returns dollars a month by part."""
 
 TARGETS = {(600, 3_000): 8_700.0, (3_000, 3_000): 28_500.0, (30_000, 30_000): 265_000.0}
-"""Average and peak → what the bill is to be at most, on Flex Consumption."""
+"""Target for the bill on Flex Consumption, by average and peak rate."""
 LINES = 5
-"""How many of the largest parts are named."""
+"""Number of the largest parts in the table."""
 
 WANTED = {
     "Functions, executions": "a host that does not charge for them (decision 27), or events sent with the next feed",
@@ -35,24 +35,24 @@ WANTED = {
     "Telemetry": "fewer series: tenants that send little share one",
     "App Configuration and the rest": "nothing: it does not grow",
 }
-"""Part → what taking away much of it would need."""
+"""Requirement for a large reduction, by part."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """A line: what it is, and what each month's bill falls by (negative: it rises)."""
+    """A line: its name, and the reduction of each monthly bill (negative: an increase)."""
 
     name: str
     saved: tuple[float, ...]
 
 
 def levers(found: Figures, bill: Bill) -> list[Step]:
-    """What each change of the product saves, in order."""
+    """Return the saving of each change of the product, in order."""
     return _steps(found.before, found.levers(), bill)
 
 
 def assumptions(found: Figures, bill: Bill) -> list[Step]:
-    """What each other assumption would change after all levers, each alone."""
+    """Return the effect of each alternative assumption alone, after all levers."""
     base = found.after
     return [step for name, change in found.assumptions().items() for step in _steps(base, {name: change}, bill)]
 
@@ -73,7 +73,7 @@ def _together(inputs: Inputs, bill: Bill) -> list[float]:
 
 
 def waterfall(found: Figures, bill: Bill) -> str:
-    """Both tables as Markdown."""
+    """Return both tables as Markdown."""
     return "\n".join((_before_and_after(found, bill), _what_is_left(found.after, bill)))
 
 
@@ -105,7 +105,7 @@ def _line(name: str, values: list[str], *, assumed: bool = False) -> str:
 
 
 def _change(saved: float) -> str:
-    """What the bill changes by; a saving is negative."""
+    """Format the change of the bill; a saving is negative."""
     return f"{'−' if saved > 0 else '+'}{abs(saved):,.0f}" if round(saved) else "0"
 
 

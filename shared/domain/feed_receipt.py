@@ -53,15 +53,15 @@ _HEADS = {
 class FeedReceipt:
     """Content of a feed request id.
 
-    served_at       serving time in whole seconds since the epoch
-    model           fingerprint of the model version
-    arm             arm of the experiment, 0 for none
-    explored_rank   position of the explored video, `NO_POSITION` for none
-    propensity      probability with which that video got the position
-    feed            number of the named feed and of the call's filters, 0 for neither
-    key             32 random bits; they distinguish the user's pages of one second
-    page            keyed fingerprints of the page's videos in order, 2 bytes each; None where the version lacks them
-    tag             tag of the signing key
+    - `served_at`: serving time in whole seconds since the epoch
+    - `model`: fingerprint of the model version
+    - `arm`: arm of the experiment, 0 for none
+    - `explored_rank`: position of the explored video, `NO_POSITION` for none
+    - `propensity`: probability with which that video got the position
+    - `feed`: number of the named feed and of the call's filters, 0 for neither
+    - `key`: 32 random bits; they distinguish the user's pages of one second
+    - `page`: keyed fingerprints of the page's videos in order, 2 bytes each; None where the version lacks them
+    - `tag`: tag of the signing key
     """
 
     served_at: int

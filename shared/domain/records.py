@@ -46,13 +46,13 @@ def policy_rank(policy: str | None) -> int:
 class Video:
     """A stored video. Times are seconds since the epoch.
 
-    expires_at              None: never
-    editorial_boost         preference of the content team, -10 to 10; 0 for none
-    popularity_override     the video ranks as popular as this percentile (0 to 100) of the catalog; None: as it is
-    countries               where it can be served; empty: everywhere
-    age_bands, platforms    preferences of the ranking; they exclude no viewer (ratings and rules do)
-    media                   other player data
-    place                   position in a series
+    - `expires_at`: None means never
+    - `editorial_boost`: preference of the content team, -10 to 10; 0 for none
+    - `popularity_override`: the video ranks as popular as this percentile (0 to 100) of the catalog; None: as it is
+    - `countries`: where it can be served; empty: everywhere
+    - `age_bands`, `platforms`: preferences of the ranking; they exclude no viewer (ratings and rules do)
+    - `media`: other player data
+    - `place`: position in a series
     """
 
     id: str
@@ -197,27 +197,26 @@ AUTO_MODELS = (AUTO_ON, AUTO_SUGGEST, AUTO_OFF)
 class Tenant:
     """A tenant's configuration.
 
-    weights                     override the global model's weights by name
-    affinity_half_life_days     half-life of a user's tastes (1 to 30 days)
-    popularity_half_life_hours  half-life of popularity (1 to 168 hours); None: the model's
-    streak_cap                  longest run of one category on a page, 0 for no cap
-    creator_cap                 most videos of one creator on a page, 0 for no cap
-    diversity                   score that a video loses if it is identical to one on the page (0 to 2)
-    model_version               the tenant's promoted model, None for the global one
-    model_history               earlier promoted models, newest first
-    feed_requests_per_second, event_batches_per_second
-                                rate limits of the tenant in each process; None: no limit
-    count_anonymous_events      events without a valid feed request id count in video statistics
-    rollup_shards               documents and sessions for a hot tenant's statistics (1 to `MAX_ROLLUP_SHARDS`)
-    require_user_token          acting for a user needs a token signed by the tenant's backend
-    offer_next_episode          a feed offers the episode after one that the user finished
-    auto_model                  use of learned models, one of `AUTO_MODELS`
-    holdout                     2 % of users never get the personal model, so that it can be measured
-    follow_policy               when a follow is valid, one of `FOLLOW_POLICIES`
-    friends_mean                who an author's friends are, one of `FRIENDS_MEAN`
-    story_hours                 life of a story (1 to 48 hours)
-    story_hold_reports          reports by different people that hide a story (1 to 100)
-    media_hosts                 hosts from which the Studio can load media
+    - `weights`: override the global model's weights by name
+    - `affinity_half_life_days`: half-life of a user's tastes (1 to 30 days)
+    - `popularity_half_life_hours`: half-life of popularity (1 to 168 hours); None: the model's
+    - `streak_cap`: longest run of one category on a page, 0 for no cap
+    - `creator_cap`: most videos of one creator on a page, 0 for no cap
+    - `diversity`: score that a video loses if it is identical to one on the page (0 to 2)
+    - `model_version`: the tenant's promoted model, None for the global one
+    - `model_history`: earlier promoted models, newest first
+    - `feed_requests_per_second`, `event_batches_per_second`: rate limits of the tenant in each process; None: no limit
+    - `count_anonymous_events`: events without a valid feed request id count in video statistics
+    - `rollup_shards`: documents and sessions for a hot tenant's statistics (1 to `MAX_ROLLUP_SHARDS`)
+    - `require_user_token`: acting for a user needs a token signed by the tenant's backend
+    - `offer_next_episode`: a feed offers the episode after one that the user finished
+    - `auto_model`: use of learned models, one of `AUTO_MODELS`
+    - `holdout`: 2 % of users never get the personal model, so that it can be measured
+    - `follow_policy`: when a follow is valid, one of `FOLLOW_POLICIES`
+    - `friends_mean`: who an author's friends are, one of `FRIENDS_MEAN`
+    - `story_hours`: life of a story (1 to 48 hours)
+    - `story_hold_reports`: reports by different people that hide a story (1 to 100)
+    - `media_hosts`: hosts from which the Studio can load media
     """
 
     id: str

@@ -58,18 +58,18 @@ class Body:
 class Endpoint:
     """One method of one route. The handler names it: for `get_feed` the operation id is `getFeed`.
 
-    scopes          a key needs one of them; empty: no key is needed
-    user            the request concerns the user in `X-User`
-    user_token      the user's own token is required, whatever the tenant's setting
-    token_instead   the user's token replaces the scope
-    brand           a server's key of scope `cms` needs no token; `X-User` then names a brand, which is never a person
-    operator        for the platform's own keys; concerns no single tenant
-    platform        an operator can name the platform itself as the tenant
-    problems        codes besides those of authentication and of any call; a test fails for any other
-    cors            pages of other origins can call it
-    plain           answered without the app's services, and not counted
-    flag            while it is off for the tenant, the answer is the 404 of an unknown route
-    call            class of the handler's argument (shared/web/endpoint.py)
+    - `scopes`: a key needs one of them; empty: no key is needed
+    - `user`: the request concerns the user in `X-User`
+    - `user_token`: the user's own token is required, whatever the tenant's setting
+    - `token_instead`: the user's token replaces the scope
+    - `brand`: a server's key of scope `cms` needs no token; `X-User` then names a brand, which is never a person
+    - `operator`: for the platform's own keys; concerns no single tenant
+    - `platform`: an operator can name the platform itself as the tenant
+    - `problems`: codes besides those of authentication and of any call; a test fails for any other
+    - `cors`: pages of other origins can call it
+    - `plain`: answered without the app's services, and not counted
+    - `flag`: while it is off for the tenant, the answer is the 404 of an unknown route
+    - `call`: class of the handler's argument (shared/web/endpoint.py)
     """
 
     handler: Callable[..., Awaitable[Any]]
