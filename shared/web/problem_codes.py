@@ -146,7 +146,7 @@ CODES: dict[str, Code] = {
     "file_too_large": Code(413, "The file has more than 32 MB. Split it."),
     "too_many_rows": Code(413, "The file has more than 50,000 rows. Split it."),
     # people and stories
-    "cannot_follow": Code(400, "A person cannot follow themselves, nor follow across a block."),
+    "cannot_follow": Code(400, "A person cannot follow themselves, and some people cannot be followed."),
     "cannot_block": Code(400, "A person cannot block themselves. Send another person's id."),
     "story_not_found": Code(404, "The story does not exist, or this viewer cannot see it."),
     "invalid_story": Code(400, "The story breaks a rule. `detail` says which."),

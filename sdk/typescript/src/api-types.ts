@@ -4056,7 +4056,7 @@ export interface operations {
              *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice. Send it once.
              *     - `missing_user`: The header X-User is missing.
              *     - `invalid_user`: X-User must be given once, as 64 lower-case hex digits. Never send the id itself.
-             *     - `cannot_follow`: A person cannot follow themselves, nor follow across a block.
+             *     - `cannot_follow`: A person cannot follow themselves, and some people cannot be followed.
              *     - `malformed_request`: The request is not valid HTTP. Check the client.
              *     - `malformed_header`: A header has characters that HTTP does not allow.
              *     - `malformed_path`: The path is not valid UTF-8 or percent-encoding.
@@ -4209,7 +4209,7 @@ export interface operations {
              *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice. Send it once.
              *     - `missing_user`: The header X-User is missing.
              *     - `invalid_user`: X-User must be given once, as 64 lower-case hex digits. Never send the id itself.
-             *     - `cannot_follow`: A person cannot follow themselves, nor follow across a block.
+             *     - `cannot_follow`: A person cannot follow themselves, and some people cannot be followed.
              *     - `malformed_request`: The request is not valid HTTP. Check the client.
              *     - `malformed_header`: A header has characters that HTTP does not allow.
              *     - `malformed_path`: The path is not valid UTF-8 or percent-encoding.
