@@ -23,7 +23,7 @@ async def run(tenant_ids: list[str]) -> None:
             raise BadSetting(f"There is no tenant {unknown[0]!r}. Choose one of: {', '.join(known) or 'none'}.")
         for tenant_id in tenant_ids or known:
             built = await app.table_builder.build(tenant_id)
-            print(f"{tenant_id}: {'built' if built else 'nothing archived that was watched long'}")
+            print(f"{tenant_id}: {'built' if built else 'no table: the archive has no long views'}")
     finally:
         await app.close()
 

@@ -69,7 +69,7 @@ async def _run(options: argparse.Namespace) -> int:
     app = bootstrap.build(Settings.from_environment(os.environ))
     try:
         if options.content:
-            print("warning: what follows says what people watched. Keep it out of every log.", file=sys.stderr)
+            print("warning: the output shows what people watched. Keep it out of every log.", file=sys.stderr)
         dead_letters = [dead async for dead in _dead_letters(app, options)]
         if options.command == "replay":
             return await replay(app, options.subscription, dead_letters, dry_run=options.dry_run)

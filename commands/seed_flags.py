@@ -31,7 +31,7 @@ def main() -> int:
     except (BadSetting, FlagsUnavailable) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(f"added {', '.join(added)}" if added else "every flag is there already")
+    print(f"added {', '.join(added)}" if added else "every flag exists already")
     return 0
 
 

@@ -33,7 +33,7 @@ def main() -> int:
         return 2
     print(f"{arguments.flag} is {arguments.to}" + (f" for {arguments.tenant}" if arguments.tenant else ""))
     if arguments.to == "on" and others:
-        print(f"but still off, because another record says so: {', '.join(others)}", file=sys.stderr)
+        print(f"but still off, because of another record: {', '.join(others)}", file=sys.stderr)
         return 1
     return 0
 

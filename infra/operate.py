@@ -199,10 +199,10 @@ class Azure:
         url = f"{self.get('PACKAGES_URL')}/{sha256}.zip"
         answer = self.send("GET", url, self._package_headers())
         if answer.status == 404:
-            raise Failed("that package was never deployed here, or is no longer kept: see `packages`")
+            raise Failed("that package was never deployed here, or is no longer stored: see `packages`")
         package = expect(answer, 200, doing="reading the package").body
         if hashlib.sha256(package).hexdigest() != sha256:
-            raise Failed("the package that is kept is not the one that was asked for")
+            raise Failed("the stored package has another SHA-256 than the requested one")
         return package
 
     def keep(self, name: str, content: bytes) -> None:
@@ -246,7 +246,7 @@ class Azure:
             if status in (-1, 3, 5, 6):
                 raise Failed(f"the app refused the package (deployment status {status})")
             time.sleep(self.pause_seconds)
-        raise Failed("the deployment did not end in time; the app runs what it ran before, or soon the new package")
+        raise Failed("the deployment did not end in time; the app runs the previous package, or soon the new one")
 
     def read_keys_again(self) -> bool:
         """Have the app resolve its references to the vault now. Return whether it accepted the request."""
@@ -309,7 +309,7 @@ def inner_package(artifact: bytes, sha256: str) -> bytes:
                     return content
     except zipfile.BadZipFile:
         pass
-    raise Failed("what was fetched is not the package that was asked for: nothing was deployed")
+    raise Failed("the download has another SHA-256 than the requested package: nothing was deployed")
 
 
 def deploy_kept(azure: Azure, sha256: str) -> None:
@@ -329,7 +329,7 @@ def seed_flags(azure: Azure) -> None:
 def switch(azure: Azure, flag: str, state: str, tenant: str = "") -> None:
     """Switch a flag. Uses only the flag store, because it must work when little else does."""
     if state not in ("on", "off"):
-        raise Failed("say on or off")
+        raise Failed("the state must be on or off")
     on = state == "on"
     change_flag(azure, flag, lambda value: for_tenant(value, tenant, on) if tenant else {"enabled": on})
     print(f"{flag} is {state}" + (f" for {tenant}" if tenant else ""))
@@ -366,7 +366,7 @@ def for_tenant(flag: dict[str, Any], tenant: str, on: bool) -> dict[str, Any]:
 
 def rollout(azure: Azure, flag: str, percent: str, *tenants: str) -> None:
     if not (percent.isdigit() and int(percent) <= 100):
-        raise Failed("say a whole percentage from 0 to 100")
+        raise Failed("PERCENT must be a whole number from 0 to 100")
     groups = [{"Name": tenant, "RolloutPercentage": 100} for tenant in tenants]
     audience = {"Users": [], "Groups": groups, "DefaultRolloutPercentage": int(percent)}
     targeting = {"name": TARGETING, "parameters": {"Audience": audience}}
@@ -383,7 +383,7 @@ def change_flag(azure: Azure, flag: str, change: Callable[[dict[str, Any]], dict
         value, stored, etag = found
         if azure.put_flag(flag, {**value, **change(value)}, stored, etag):
             return
-    raise Failed(f"somebody else keeps writing {flag}: try again")
+    raise Failed(f"another program keeps changing {flag}: try again")
 
 
 def make_keys(azure: Azure) -> None:
@@ -393,14 +393,14 @@ def make_keys(azure: Azure) -> None:
             azure.set_secret(vault, name, made)
             print(f"{name}: created")
         else:
-            print(f"{name}: is there, left as it is")
+            print(f"{name}: exists already, unchanged")
     tell_app(azure)
 
 
 def tell_app(azure: Azure) -> None:
     """Have the app resolve its references: one that was written before its secret stays unresolved until then."""
     told = azure.read_keys_again()
-    print("the app reads its keys now" if told else "the app could not be told: restart it, or wait up to 24 h")
+    print("the app reloads its keys now" if told else "the app did not reload its keys: restart it, or wait up to 24 h")
 
 
 def rotate_signing_key(azure: Azure) -> None:
@@ -409,7 +409,7 @@ def rotate_signing_key(azure: Azure) -> None:
     if held is None:
         raise Failed("there is no signing key to rotate: run make-keys first")
     azure.set_secret(vault, "signing-keys", rotated(held, _key_id(), _key()))
-    print("signing-keys: a new key signs; what the earlier ones signed is still accepted")
+    print("signing-keys: a new key signs; signatures of the earlier keys stay valid")
     tell_app(azure)
 
 
@@ -442,7 +442,7 @@ def make_certificate(azure: Azure) -> None:
     url = f"{vault}certificates/{name}"
     answer = azure.send("GET", f"{url}?api-version=7.4", azure.bearer(VAULT))
     if expect(answer, 200, 404, doing="reading the certificate").status == 200:
-        print(f"{name}: is there, left as it is")
+        print(f"{name}: exists already, unchanged")
         return
     policy = {
         "issuer": {"name": "Self"},
@@ -461,14 +461,14 @@ def make_certificate(azure: Azure) -> None:
             print(f"{name}: created for {host}, self-signed")
             return
         time.sleep(azure.pause_seconds)
-    raise Failed("the certificate is still being made: look again later")
+    raise Failed("the certificate is not ready yet: run this again later")
 
 
 def run(azure: Azure, *command: str) -> None:
     if not command:
         raise Failed("name a module of the app, for example: run commands.replay_dead_letters list")
     if "--content" in command:
-        raise Failed("what events hold does not belong into a log: run this from the peered network")
+        raise Failed("the content of events must not get into a log: run this from the peered network")
     _run_in_package(azure, ["-m", *command])
 
 

@@ -348,7 +348,7 @@ class _Connection(RequestHandler):
         error_id = secrets.token_hex(8)
         if status >= 500:
             where = traceback_without_values(exc) if exc is not None else "no answer in time"
-            log.error("an answer could not be sent, error id %s\n%s", error_id, where)
+            log.error("a response could not be sent, error id %s\n%s", error_id, where)
         if request.writer.output_size > 0:
             raise ConnectionError("part of the answer was sent already")
         response = _problem(status, "malformed_request" if status < 500 else "internal", {}, error_id)

@@ -67,4 +67,4 @@ async def _first_key(arguments: argparse.Namespace) -> None:
 
 async def _rotate(arguments: argparse.Namespace) -> None:
     rotate_signing_key(local_settings())
-    print("A new key signs once the app has started again. What the two before it signed is still accepted.")
+    print("A new key signs after the next start of the app. Signatures of the two previous keys stay valid.")

@@ -1,4 +1,4 @@
-"""The response type of every endpoint: what the Functions library asks of one, in a sixth of its time.
+"""The response type of every endpoint. It has the interface of the Functions library's, in a sixth of its time.
 
 The library's own `HttpResponse` keeps its headers in a list that is searched for each name. Here they are a dictionary.
 """
@@ -11,7 +11,7 @@ import azure.functions as func
 
 
 class Headers(dict[str, str]):
-    """Response headers, as spelled by who sets them. Read them by any spelling; set each one once."""
+    """Response headers. Reads ignore case; each header must be set only once."""
 
     __slots__ = ()
 
@@ -26,7 +26,7 @@ class Headers(dict[str, str]):
         raise KeyError(name)
 
     def get(self, name: str, default: str | None = None) -> str | None:  # type: ignore[override]
-        """The value of a header, by any spelling."""
+        """Return the value of a header; the case of its name does not matter."""
         try:
             return self[name]
         except KeyError:
@@ -44,7 +44,7 @@ class HttpResponse(func.HttpResponse):
         headers: Mapping[str, str] | None = None,
         mimetype: str = "text/plain",
     ) -> None:
-        # Without the library's initializer: it is what costs the time, and all that it sets is answered below.
+        # Without the library's initializer, which takes most of the time; the properties below replace what it sets.
         self._body = body
         self._status_code = status_code
         self._headers = Headers(headers or ())
@@ -52,24 +52,24 @@ class HttpResponse(func.HttpResponse):
 
     @property
     def status_code(self) -> int:
-        """The status."""
+        """Status code."""
         return self._status_code
 
     @property
     def headers(self) -> Headers:  # type: ignore[override]
-        """The headers, to read or to add to."""
+        """Headers, which can be changed."""
         return self._headers
 
     @property
     def mimetype(self) -> str:
-        """The media type, which becomes `Content-Type` unless the headers have one."""
+        """Media type, used as `Content-Type` unless the headers have one."""
         return self._mimetype
 
     @property
     def charset(self) -> str:
-        """The encoding that is named for text."""
+        """Encoding named for text."""
         return "utf-8"
 
     def get_body(self) -> bytes:
-        """The body."""
+        """Return the body."""
         return self._body
