@@ -161,7 +161,7 @@ class _Entry:
             case "auto-model":
                 self.auto_model = None if gone else AutoModel.from_document(body)
                 if self.auto_model is None and not gone:
-                    raise ValueError("it names no night")  # and serves nothing: the last good one is no better known
+                    raise ValueError("it names no night")  # no earlier version is kept: it can be withdrawn by now
 
     def _forget(self, kind: str, name: str, id: str) -> None:
         if kind == "key":
