@@ -145,8 +145,8 @@ class StoriesApi:
         "List the row of stories",
         tag="stories",
         description="Authors with stories that the viewer can see: stories of friends, public stories, and the "
-        "viewer's own. Left out: stories that have ended, are held for moderation, are rated above the viewer's limit, "
-        "or whose author and viewer block each other.",
+        "viewer's own. Left out: stories that have ended, are held for moderation, or are rated above the viewer's "
+        "limit, and authors who block the viewer or whom the viewer blocks.",
         parameters=(LIMIT, _ROW_CURSOR, _ORDER, X_PERSONALIZATION, AGE_BAND),
         responses={
             200: Response(

@@ -104,8 +104,8 @@ class Story:
     def from_document(cls, body: Mapping[str, Any]) -> Story | None:
         """Parse a stored document. Unreadable fields fail closed.
 
-        None if id, author or times are unreadable; private if the visibility or audience is; above every policy if the
-        rating is.
+        None if id, author or times are unreadable; private if the visibility or audience is; removed if the state is;
+        above every policy if the rating is.
         """
         id, author, created, expires = (body.get(name) for name in ("id", "authorId", "createdAt", "expiresAt"))
         if not (isinstance(id, str) and STORY_ID.matches(id) and isinstance(author, str) and is_public_id(author)):

@@ -88,7 +88,9 @@ class Holdout(View):
     percent: float
     days: Annotated[list[HoldoutDayView], Field(description="The newest day last.")]
     judged_days: Annotated[Count, Field(description="Number of these days that count for the served model.")]
-    lift: Annotated[Lift | None, Field(description="Difference in watch time per user and day; null: too little data.")]
+    lift: Annotated[
+        Lift | None, Field(description="Relative difference in watch time per user and day; null: too little data.")
+    ]
     verdict: Annotated[str, Field(description="The result in words.")]
 
 

@@ -347,7 +347,7 @@ export interface paths {
         };
         /**
          * List the row of stories
-         * @description Authors with stories that the viewer can see: stories of friends, public stories, and the viewer's own. Left out: stories that have ended, are held for moderation, are rated above the viewer's limit, or whose author and viewer block each other.
+         * @description Authors with stories that the viewer can see: stories of friends, public stories, and the viewer's own. Left out: stories that have ended, are held for moderation, or are rated above the viewer's limit, and authors who block the viewer or whom the viewer blocks.
          */
         get: operations["getStories"];
         put?: never;
