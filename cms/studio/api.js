@@ -51,7 +51,7 @@ export async function call(method, path, body, options = {}) {
   if (body !== undefined) sent["Content-Type"] = type;
   for (const [name, value] of Object.entries(sent)) {
     const odd = oddCharacter(value);
-    if (odd) throw new Error(`What is sent as ${name} has a character that cannot be sent: ${odd}. Copy it again.`);
+    if (odd) throw new Error(`${name} has a character that cannot be sent: ${odd}. Copy it again.`);
   }
   let response;
   try {

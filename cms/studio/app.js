@@ -59,8 +59,8 @@ function switchBadge(state) {
   const pulled = state["personalized-feed"] === false;
   const unknown = !("personalized-feed" in state);
   return h("button", { class: `badge ${pulled || unknown ? "warn" : "good"}`, id: "switch",
-    onclick: () => notice("This is the kill switch, as the app sees it now. Operators flip it.") },
-  h("span", { class: "dot" }), pulled ? "Personalization is off" : unknown ? "Switch unknown" : "Personalization is on");
+    onclick: () => notice("This shows whether personalized feeds are on for everybody. Only operators can switch it.") },
+  h("span", { class: "dot" }), pulled ? "Personalization is off" : unknown ? "Personalization unknown" : "Personalization is on");
 }
 
 async function open() {

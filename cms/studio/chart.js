@@ -28,14 +28,14 @@ export function ticksTo(most, whole = true) {
  * `format` writes a value with its unit; `empty` is said where there is nothing to show
  * @returns {HTMLElement}
  */
-export function barChart({ title, unit, points, format = (value) => `${value.toLocaleString()} ${unit}`, empty = "Nothing yet.", whole = true }) {
+export function barChart({ title, unit, points, format = (value) => `${value.toLocaleString()} ${unit}`, empty = "No data yet.", whole = true }) {
   const caption = h("figcaption", {}, h("b", {}, title), h("span", { class: "muted" }, ` ${unit}`));
   if (!points.some((point) => point.value > 0)) return h("figure", { class: "chart" }, caption, h("p", { class: "empty" }, empty));
   const most = Math.max(...points.map((point) => point.value));
   const ticks = ticksTo(most, whole), top = ticks[ticks.length - 1];
   let at = points.length - 1, left = 0, step = 0;
   const told = h("p", { class: "chart-value", "aria-hidden": "true" });
-  const plot = h("div", { class: "chart-plot", role: "slider", tabindex: 0, "aria-label": `${title}, ${unit}. Arrow keys go through it.`, "aria-valuemin": 0, "aria-valuemax": points.length - 1,
+  const plot = h("div", { class: "chart-plot", role: "slider", tabindex: 0, "aria-label": `${title}, ${unit}. Use the arrow keys to read each value.`, "aria-valuemin": 0, "aria-valuemax": points.length - 1,
     onkeydown: (event) => {
       const to = { ArrowLeft: at - 1, ArrowDown: at - 1, ArrowRight: at + 1, ArrowUp: at + 1, PageDown: at - 7, PageUp: at + 7, Home: 0, End: points.length - 1 }[event.key];
       if (to === undefined) return;

@@ -65,7 +65,7 @@ export const jsonText = (example, label, empty = null) => ({
     try {
       return JSON.parse(text);
     } catch {
-      throw new Error(`${label} must be JSON, as in the example.`);
+      throw new Error(`${label} must be valid JSON. Compare it with the example.`);
     }
   },
   hint: example });

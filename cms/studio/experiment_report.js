@@ -8,25 +8,25 @@ const capital = (words) => words[0].toUpperCase() + words.slice(1);
 
 /** The report of an experiment as it was answered. @param {any} answer @returns {any[]} */
 export function reportOf({ experiment, report, daysLeft }) {
-  if (!report) return [h("p", { class: "muted", role: "status" }, "Not worked out yet: the first report comes with the next night.")];
+  if (!report) return [h("p", { class: "muted", role: "status" }, "No report yet. The first one comes with the next night.")];
   return [
     h("p", { role: "status", class: daysLeft === 0 || experiment.status === "stopped" ? "" : "answer", "data-days-left": daysLeft ?? "" }, enough(experiment, report, daysLeft)),
-    report.sampleRatio.ok ? null : h("p", { class: "problem", role: "alert" }, "Viewers did not fall on the arms as their shares say. Something is broken: believe none of these figures."),
+    report.sampleRatio.ok ? null : h("p", { class: "problem", role: "alert" }, "The viewers are not split between the arms as configured. Something is broken: do not trust these figures."),
     h("h3", {}, "Viewers"), viewersTable(report),
     Object.keys(report.arms[0].measures).map((name) => measureTable(report, name)),
-    h("p", { class: "hint" }, `From ${report.events.toLocaleString()} events, worked out ${moment(new Date(report.at * 1000).toISOString())}.`,
-      report.usersInTwoArms ? ` ${report.usersInTwoArms.toLocaleString()} viewers were in two arms, and are left out.` : "",
+    h("p", { class: "hint" }, `From ${report.events.toLocaleString()} events, calculated ${moment(new Date(report.at * 1000).toISOString())}.`,
+      report.usersInTwoArms ? ` ${report.usersInTwoArms.toLocaleString()} viewers were in two arms and are left out.` : "",
       report.sampleOfUsers < 1 ? ` From a sample of ${(100 * report.sampleOfUsers).toFixed(1)} % of the viewers.` : "",
-      " An interval holds the true difference in 95 of 100 cases. One that leaves out 0 is clear."),
+      " An interval contains the true difference in 95 of 100 cases. A difference is clear if its interval does not contain 0."),
   ];
 }
 
 function enough({ status }, report, daysLeft) {
   const clear = report.arms.slice(1).filter((arm) => arm.measures.watchSeconds.clear);
-  if (status === "stopped") return clear.length ? `${names(clear)} made a clear difference in time watched.` : "It was stopped before a clear difference in time watched.";
-  if (daysLeft === null) return "Not enough data yet: too little was watched to say when there will be.";
-  if (daysLeft > 365) return "Not enough data yet: more than a year at this pace. Give the arms more viewers.";
-  if (daysLeft > 0) return `Not enough data yet: about ${daysLeft} ${daysLeft === 1 ? "day" : "days"}, to find 5 % more or less time watched.`;
+  if (status === "stopped") return clear.length ? `${names(clear)} made a clear difference in time watched.` : "The experiment was stopped before it showed a clear difference in time watched.";
+  if (daysLeft === null) return "Not enough data yet to say how long it will take.";
+  if (daysLeft > 365) return "Not enough data yet: it takes more than a year at this rate. Give the arms more viewers.";
+  if (daysLeft > 0) return `Not enough data yet: about ${daysLeft} ${daysLeft === 1 ? "day" : "days"} more to detect a difference of 5 % in time watched.`;
   return clear.length ? `Enough data: ${names(clear)} made a clear difference in time watched.` : "Enough data: no difference of 5 % in time watched.";
 }
 
@@ -50,7 +50,7 @@ function measureTable({ arms }, name) {
     h("tbody", {}, arms.map((arm, number) => {
       const measure = arm.measures[name];
       return h("tr", {}, h("th", { scope: "row" }, arm.name), h("td", {}, amount(measure.value)),
-        h("td", {}, number === 0 ? "the control" : measure.interval ? h("span", {}, h("b", {}, percent(measure.lift)), ` (${percent(measure.interval[0])} to ${percent(measure.interval[1])}${measure.clear ? ", clear" : ""})`) : "too little to say"),
+        h("td", {}, number === 0 ? "the control" : measure.interval ? h("span", {}, h("b", {}, percent(measure.lift)), ` (${percent(measure.interval[0])} to ${percent(measure.interval[1])}${measure.clear ? ", clear" : ""})`) : "not enough data"),
         h("td", { class: "interval-cell" }, measure.interval ? bar(measure) : null));
     })))];
 }

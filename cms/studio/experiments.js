@@ -20,7 +20,7 @@ export async function experimentsTab(place) {
     const [{ experiments }, known] = await Promise.all([get("experiments"), get("models")]);
     ({ models } = known);
     show(cards, experiments.length ? experiments.map(card)
-      : h("li", { class: "card empty" }, h("p", {}, "No experiments yet. Show some of your viewers another model or other weights, and see what they watch.")));
+      : h("li", { class: "card empty" }, h("p", {}, "No experiments yet. An experiment shows some viewers another model or other weights, and compares what they watch.")));
   }
 
   function card(experiment) {
@@ -36,7 +36,7 @@ export async function experimentsTab(place) {
         h("span", { class: `chip ${{ running: "live", stopped: "over" }[status] ?? status}` }, STATES[status])),
       experiment.hypothesis && h("p", {}, experiment.hypothesis),
       h("ul", { class: "left" }, experiment.arms.map((arm) => h("li", {}, h("b", {}, `${arm.name}: ${arm.percent} %`), ` · ${shows(arm)}`)),
-        experiment.outsidePercent > 0 && h("li", { class: "muted" }, `${experiment.outsidePercent} % are in no arm.`)),
+        experiment.outsidePercent > 0 && h("li", { class: "muted" }, `${experiment.outsidePercent} % of viewers are in no arm and get the normal feed.`)),
       report,
       h("div", { class: "actions" },
         status !== "running" && act("Delete", () => remove(experiment), { class: "quiet" }),
@@ -46,21 +46,21 @@ export async function experimentsTab(place) {
   }
 
   async function start(experiment) {
-    if (!(await ask("Start this experiment?", `“${experiment.name}” deals ${100 - experiment.outsidePercent} % of the viewers to its arms, within 15 seconds. Its arms then stay as they are.`, "Start"))) return;
+    if (!(await ask("Start this experiment?", `“${experiment.name}” splits ${100 - experiment.outsidePercent} % of the viewers between its arms within 15 seconds. You cannot change the arms after the start.`, "Start"))) return;
     await post(`experiments/${experiment.id}/start`, undefined, { etag: experiment.etag });
     notice("Started. The first report comes with the next night.");
     await reload();
   }
 
   async function stop(experiment) {
-    if (!(await ask("Stop this experiment?", "Everybody is shown what the tenant serves again. It cannot go on.", "Stop"))) return;
+    if (!(await ask("Stop this experiment?", "All viewers get the normal feed again. A stopped experiment cannot continue.", "Stop"))) return;
     await post(`experiments/${experiment.id}/stop`, undefined, { etag: experiment.etag });
-    notice("Stopped. What came in until now still counts in its report.");
+    notice("Stopped. Its report includes all events until now.");
     await reload();
   }
 
   async function remove(experiment) {
-    if (!(await ask("Delete this experiment?", `“${experiment.name}” and its report are gone.`, "Delete"))) return;
+    if (!(await ask("Delete this experiment?", `“${experiment.name}” and its report are deleted for good.`, "Delete"))) return;
     await call("DELETE", `experiments/${experiment.id}`, undefined, { etag: experiment.etag });
     await reload();
   }
@@ -68,8 +68,8 @@ export async function experimentsTab(place) {
   function edit(experiment) {
     const form = makeForm(experiment, {
       name: { label: "Name", kind: line({ maxlength: 100 }) },
-      hypothesis: { label: "What you expect", kind: line({ maxlength: 500 }), hint: "Written down before it runs, so that nobody reads it into the figures" },
-      feeds: { label: "Feeds", kind: tokens(), hint: "Home is the feed that every tenant has", start: ["home"] },
+      hypothesis: { label: "What you expect", kind: line({ maxlength: 500 }), hint: "Write it before the start, so you judge the result by it" },
+      feeds: { label: "Feeds", kind: tokens(), hint: "The feeds it runs in. home is the feed that every app has", start: ["home"] },
       arms: { label: "Arms", kind: armsOf(models), start: [CONTROL, { ...CONTROL, name: "new", weights: {} }] },
     });
     const box = formDialog(experiment ? "Edit the experiment" : "New experiment", form, form.at("name", "hypothesis", "feeds", "arms"), saveButton(), async () => {
@@ -82,7 +82,7 @@ export async function experimentsTab(place) {
     });
   }
 
-  show(place, h("div", { class: "head" }, h("div", {}, h("h1", {}, "Experiments"), h("p", { class: "muted" }, "One runs at a time. The first arm is what the others are compared with.")),
+  show(place, h("div", { class: "head" }, h("div", {}, h("h1", {}, "Experiments"), h("p", { class: "muted" }, "Compare models or weights on parts of your viewers. One experiment runs at a time. The first arm is the control that the others are compared with.")),
     h("button", { class: "primary", onclick: () => edit(null) }, "New experiment")), cards);
   await reload();
 }
@@ -91,7 +91,7 @@ const dates = ({ startedAt, stoppedAt }) => (startedAt ? `since ${moment(started
 
 function shows({ modelVersion, weights }) {
   const parts = [modelVersion && `model ${modelVersion}`, Object.keys(weights).length > 0 && writeWeights(weights)].filter(Boolean);
-  return parts.length ? parts.join(", ") : "what the tenant serves";
+  return parts.length ? parts.join(", ") : "the normal feed";
 }
 
 /** The arms, each a line of controls. @returns {import("./controls.js").Kind} */
@@ -102,7 +102,7 @@ const armsOf = (models) => ({
     const rows = h("div", { class: "cards" });
     const element = h("fieldset", { id, tabindex: -1 }, h("legend", {}, "Arms"), rows, h("div", { class: "actions" },
       h("button", { type: "button", onclick: () => { if (arms.length < MOST_ARMS) arms.push({ name: `arm ${arms.length + 1}`, percent: 0, modelVersion: null, weights: "" }); draw(); changed(); } }, "Add an arm")));
-    const versions = [["", "As served"], ...models.filter((model) => !model.global).map(({ version }) => [version, version])];
+    const versions = [["", "The normal model"], ...models.filter((model) => !model.global).map(({ version }) => [version, version])];
     const draw = () => show(rows, arms.map((arm, at) => {
       const set = (name) => (event) => { arm[name] = event.target.value; changed(); };
       const labelled = (label, control, key) => h("div", { class: "field" }, h("label", { for: `${id}-${at}-${key}` }, label), control(`${id}-${at}-${key}`));
@@ -110,7 +110,7 @@ const armsOf = (models) => ({
         labelled(at ? `Arm ${at + 1}` : "Arm 1, the control", text({ value: arm.name, maxlength: 40, oninput: set("name") }), "name"),
         labelled("Percent of viewers", number({ value: arm.percent, min: 0, max: 100, step: "any", oninput: set("percent") }), "percent"),
         labelled("Model", choice(versions, arm.modelVersion ?? "", { onchange: set("modelVersion") }), "model"),
-        labelled("Weights over it", text({ value: arm.weights, placeholder: "quality: 1, recency: 0.5", oninput: set("weights") }), "weights")),
+        labelled("Weights that differ", text({ value: arm.weights, placeholder: "quality: 1, recency: 0.5", oninput: set("weights") }), "weights")),
       arms.length > 2 && h("button", { type: "button", class: "quiet", "aria-label": `Remove arm ${at + 1}`, onclick: () => { arms.splice(at, 1); draw(); changed(); } }, "Remove"));
     }));
     return { element, input: element, get: () => JSON.stringify(arms), put: (json) => { arms = JSON.parse(json); draw(); } };

@@ -11,7 +11,7 @@ export async function historyTab(place) {
     const answer = await get(`audit?limit=30${cursor ? `&cursor=${cursor}` : ""}`);
     if (!cursor) show(entries);
     entries.append(...answer.entries.map(card));
-    if (!entries.children.length) entries.append(h("li", { class: "card empty" }, "Nothing was changed in the last 90 days."));
+    if (!entries.children.length) entries.append(h("li", { class: "card empty" }, "No changes in the last 90 days."));
     show(more, answer.nextCursor && h("button", { onclick: doing(() => load(answer.nextCursor)) }, "Older"));
   }
 
@@ -19,7 +19,7 @@ export async function historyTab(place) {
     h("div", { class: "rule-line" }, h("div", { class: "grow" },
       h("h2", {}, `${entry.action.replaceAll("_", " ")} · ${entry.resource}${entry.name === entry.resource ? "" : ` ${entry.name}`}`),
       h("p", { class: "muted" }, `${entry.who}, ${moment(entry.at)}${entry.why ? ` – ${entry.why}` : ""}`)),
-    entry.revertible && h("button", { "data-revert": true, onclick: doing(() => revert(entry)) }, "Take back"),
+    entry.revertible && h("button", { "data-revert": true, onclick: doing(() => revert(entry)) }, "Revert"),
     entry.resource === "video" && entry.action === "takedown" && h("button", { onclick: doing(() => restore(entry)) }, "Restore")),
     entry.changes.length ? h("ul", { class: "changes" }, entry.changes.filter((change) => brief(change.from) !== brief(change.to) && change.field !== "rule").slice(0, 6).map((change) =>
       h("li", {}, h("b", {}, change.field), " ", h("del", {}, brief(change.from)), " → ", h("ins", {}, brief(change.to))))) : null);
@@ -27,7 +27,7 @@ export async function historyTab(place) {
   // A takedown is lifted by restoring the video alone.
   async function restore(entry) {
     const after = await post(`videos/${encodeURIComponent(entry.name)}/restore`);
-    notice(after.status === "active" ? "It may be shown again." : "No longer taken down, and inactive as before.");
+    notice(after.status === "active" ? "Restored. Viewers can see it again." : "Restored. It is still inactive, as before.");
     await load();
   }
 
@@ -38,17 +38,17 @@ export async function historyTab(place) {
       answer = await send();
     } catch (error) {
       if (error.code === "changed_since") {
-        if (!(await ask("Take it back anyway?", "It was changed again since. The fields that this change changed get their values from before it.", "Take back"))) return;
+        if (!(await ask("Revert anyway?", "It was changed again later. Reverting sets the fields of this change to their values before it, and overwrites later changes of these fields.", "Revert"))) return;
         answer = await send({ force: true });
       } else if (error.errors?.[0]?.code === "confirmation_required") {
         if (!(await ask("Show stronger ratings?", error.errors[0].message.split(" To confirm")[0], "Yes, show them"))) return;
         answer = await send({}, { "X-Confirm-Maturity": "yes" });
       } else throw error;
     }
-    notice(["Taken back. Every feed follows within 15 seconds.", ...(answer.notes ?? []).map((note) => note.message)].join(" "));
+    notice(["Reverted. All feeds change within 15 seconds.", ...(answer.notes ?? []).map((note) => note.message)].join(" "));
     await load();
   }
-  show(place, h("div", { class: "head" }, h("div", {}, h("h1", {}, "History"), h("p", { class: "muted" }, "Every change of the last 90 days."))), entries, more);
+  show(place, h("div", { class: "head" }, h("div", {}, h("h1", {}, "History"), h("p", { class: "muted" }, "Who changed what in the last 90 days. Most changes can be reverted."))), entries, more);
   await load();
 }
 

@@ -13,8 +13,8 @@ export function importVideos(done) {
   const plan = h("div", { class: "import-plan" });
   const report = h("div", { class: "report", role: "status" });
   const sample = URL.createObjectURL(new Blob([template()], { type: "text/csv" }));
-  const box = dialog("Import videos", h("p", { class: "muted" }, "A CSV with a header, JSON lines, or JSON. Rows are laid over what is there: a file may hold only some columns. Up to 1,000 rows answer at once; more run in the background."),
-    h("p", {}, h("a", { href: sample, download: "videos.csv" }, "Download a template"), " with the columns and an example."),
+  const box = dialog("Import videos", h("p", { class: "muted" }, "Choose a CSV file with column names in the first line, a JSON Lines file or a JSON file. A row changes only the columns that the file has, so it can have just some of them. Up to 1,000 rows are imported at once; larger files run in the background."),
+    h("p", {}, h("a", { href: sample, download: "videos.csv" }, "Download a template"), " with all columns and an example row."),
     h("input", { type: "file", accept: ".csv,.tsv,.txt,.json,.ndjson,.jsonl", "aria-label": "File",
       // The same file chosen again is read again: it may have been repaired.
       onclick: (event) => { event.target.value = ""; },
@@ -41,27 +41,27 @@ export function importVideos(done) {
     }) }, `Import ${table.rows.length.toLocaleString()} ${table.rows.length === 1 ? "row" : "rows"}`);
     const look = () => {
       const twice = names.find((name, at) => name && names.indexOf(name) < at);
-      const wrong = !table.closed ? "A quotation mark is not closed: everything after it would be one cell."
-        : !names.includes("id") ? "One of the columns must be id." : twice ? `Two columns are ${twice}.` : "";
+      const wrong = !table.closed ? "A quotation mark is not closed, so the rows after it cannot be read. Close it, then choose the file again."
+        : !names.includes("id") ? "Choose which column has the id." : twice ? `Two columns are ${twice}. Leave one of them out.` : "";
       problem.textContent = wrong;
       problem.hidden = !wrong;
       go.disabled = Boolean(wrong);
       const missing = REQUIRED.filter((name) => !names.includes(name));
-      note.textContent = missing.length ? `Without ${missing.join(", ")}: this file can change videos that are there, and make no new ones.` : "";
+      note.textContent = missing.length ? `Missing columns: ${missing.join(", ")}. The file can change existing videos, but cannot create new ones.` : "";
     };
     const note = h("p", { class: "hint" });
     const means = (at) => h("select", { "aria-label": `${table.header.cells[at]} means`, onchange: (event) => { names[at] = event.target.value; look(); } },
-      [["", "leave it out"], ...[...COLUMNS, ...PASSED_OVER].map((name) => [name, name])].map(([value, label]) => h("option", { value, selected: value === names[at] }, label)));
+      [["", "Leave out"], ...[...COLUMNS, ...PASSED_OVER].map((name) => [name, name])].map(([value, label]) => h("option", { value, selected: value === names[at] }, label)));
     show(plan, h("h3", {}, file.name), problem,
       h("div", { class: "preview-table", tabindex: 0, role: "region", "aria-label": "First rows" }, h("table", {}, h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Row"), table.header.cells.map((cell, at) => h("th", { scope: "col" }, h("span", {}, cell || "(no heading)"), means(at))))),
         h("tbody", {}, table.rows.slice(0, FIRST_ROWS).map(({ row, cells }) => h("tr", { "data-row": row }, h("th", { scope: "row" }, row), table.header.cells.map((_, at) => h("td", {}, cells[at] ?? ""))))))),
-      table.rows.length > FIRST_ROWS && h("p", { class: "hint" }, `The first ${FIRST_ROWS} of ${table.rows.length.toLocaleString()} rows, numbered as in the sheet.`), note,
+      table.rows.length > FIRST_ROWS && h("p", { class: "hint" }, `The first ${FIRST_ROWS} of ${table.rows.length.toLocaleString()} rows, numbered as in the file.`), note,
       h("div", { class: "actions" }, go));
     look();
   }
 
   async function send(file, type) {
-    show(report, h("p", {}, "Sending…"));
+    show(report, h("p", {}, "Uploading …"));
     try {
       const answer = await call("POST", "imports", file, { type });
       if (answer.state) await follow(answer, report);

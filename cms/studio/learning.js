@@ -4,19 +4,19 @@ import { get, post } from "./api.js";
 import { ask, doing, h, notice, show } from "./dom.js";
 
 const STATES = {
-  on: "What is better is served by itself.",
-  suggest: "What is better is suggested, and you promote it.",
-  off: "Nothing is served of what is learned.",
+  on: "A better model is served automatically.",
+  suggest: "A better model is suggested, and you promote it.",
+  off: "Learned models are not served.",
 };
 
 export async function learningTab(place) {
   const content = h("div", { class: "cards learning" });
   show(place, h("div", { class: "head" }, h("div", {}, h("h1", {}, "Learning"),
-    h("p", { class: "muted" }, "Each night the app learns from what your viewers watched, and serves only what was shown to beat popularity."))), content);
+    h("p", { class: "muted" }, "Each night the app trains a ranking model on what your viewers watched. It serves a model only if it measurably beats the popular feed."))), content);
 
   async function load() {
     content.setAttribute("aria-busy", "true");
-    show(content, h("div", { class: "card empty", role: "status" }, "Reading what was learned …"));
+    show(content, h("div", { class: "card empty", role: "status" }, "Loading …"));
     let learning;
     try {
       learning = await get("learning");
@@ -49,52 +49,52 @@ function figure(label, lift, meaning, none = "Not known yet.") {
 
 function servedCard({ state, promoting, served }) {
   const who = { promotion: "Promoted by hand", learning: "Learned here", shipped: "As shipped" }[served.by] ?? served.by;
-  return card("What viewers get",
+  return card("What is served now",
     h("p", {}, h("span", { class: `badge ${served.by === "shipped" ? "warn" : "good"}`, "data-by": served.by }, h("span", { class: "dot" }), who), " ", served.why),
     h("dl", { class: "figures" },
       h("dt", {}, "Personal pages"), h("dd", {}, h("code", {}, served.personal)),
       h("dt", {}, "The popular feed"), h("dd", {}, h("code", {}, served.popularity), h("small", { class: "hint" }, "For new viewers, for those who opted out, and while personal feeds are off."))),
-    h("p", { class: "muted" }, `${STATES[state] ?? ""} Settings say so.`),
-    promoting ? null : h("p", { class: "problem", role: "status" }, "Operators have stopped promotions (flag auto-models). What is served stays."));
+    h("p", { class: "muted" }, `${STATES[state] ?? ""} You can change this in Settings.`),
+    promoting ? null : h("p", { class: "problem", role: "status" }, "Operators have stopped promotions (flag auto-models). The model served now stays."));
 }
 
 function suggestionCard({ suggestion }, load) {
   if (!suggestion) return null;
   const promote = doing(async () => {
-    if (!(await ask("Serve this version?", `${suggestion.version} will rank personal pages, and order the popular feed. You can roll back.`, "Serve it"))) return;
+    if (!(await ask("Promote this version?", `${suggestion.version} will rank personal pages, and order the popular feed. You can roll back.`, "Promote"))) return;
     await post(`models/${encodeURIComponent(suggestion.version)}/promote`);
-    notice("Promoted. Every feed follows within 15 seconds.");
+    notice("Promoted. All feeds change within 15 seconds.");
     await load();
   });
   return card("Suggested", h("p", {}, h("code", {}, suggestion.version), suggestion.why ? ` – ${suggestion.why}` : ""),
-    h("div", { class: "actions" }, h("button", { class: "primary", "data-promote": suggestion.version, onclick: promote }, "Serve it")));
+    h("div", { class: "actions" }, h("button", { class: "primary", "data-promote": suggestion.version, onclick: promote }, "Promote")));
 }
 
 function reportCard({ night, report }) {
-  if (!report) return card("What the newest night measured", h("p", { class: "muted" }, night ? `Nothing was measured on ${night}.` : "No night has learned from this tenant yet."));
+  if (!report) return card("Measurements of the last night", h("p", { class: "muted" }, night ? `Nothing was measured on ${night}.` : "No model has been trained for this tenant yet. The first one comes with the next night."));
   const explored = report.explored;
   const points = explored?.difference && { value: explored.difference.value, low: explored.difference.low, high: explored.difference.high };
-  return card(`What the night of ${night} measured`, h("dl", { class: "figures" },
-    figure("Personal against popular", report.lift, `How much better the personal model finds what people watch long, over ${report.requests} requests of a day it had not seen.`),
-    figure("Decided by", report.decidedBy, `Over ${report.decidedOverDays} ${report.decidedOverDays === 1 ? "day" : "days"}. It is served only where this is surely more.`),
-    figure("Placebo", report.placebo, "The same, if what was shown and not watched counted. The closer it is to the first line, the more is imitation of earlier pages."),
-    figure("Without learning", report.withoutLearning, "What popularity as shipped would find here, against popularity as learned."),
-    figure("By chance", points, explored ? `Among ${explored.shown} videos that chance showed: how much better the personal model tells what was watched long.` : "From the one place of a page that chance fills.", "Too few to tell.")));
+  return card(`Measurements of the night of ${night}`, h("dl", { class: "figures" },
+    figure("Personal against popular", report.lift, `How much better the personal model predicts long views than the popular feed, measured on ${report.requests} requests of a day it was not trained on.`),
+    figure("Deciding difference", report.decidedBy, `Over ${report.decidedOverDays} ${report.decidedOverDays === 1 ? "day" : "days"}. The model is served only if this is surely more.`),
+    figure("Placebo", report.placebo, "The same measure for videos that were shown but not watched. If it is close to the first line, the model only repeats earlier pages."),
+    figure("Without learning", report.withoutLearning, "How the shipped popularity model compares with the learned one."),
+    figure("On random videos", points, explored ? `On ${explored.shown} videos that were shown at random: how much better the personal model predicts long views.` : "Measured on the one place of a page that is filled at random.", "Too few to say.")));
 }
 
 function holdoutCard({ holdout }) {
   const rows = holdout.days.slice(-7).map((day) => h("tr", {}, h("td", {}, day.day), h("td", {}, seconds(day.modelSeconds)), h("td", {}, seconds(day.holdoutSeconds)), h("td", {}, `${day.modelUsers} / ${day.holdoutUsers}`)));
-  return card("People have the last word",
-    h("p", {}, holdout.on ? `${holdout.percent} % of your viewers are never shown a learned personal model. If they watch more than the others, the model is taken back by itself.` : "Nobody is held out."),
+  return card("Holdout group",
+    h("p", {}, holdout.on ? `${holdout.percent} % of your viewers never get a learned personal model. If they watch more than the others, the model is withdrawn automatically, and all viewers get the popular ranking.` : "There is no holdout group."),
     h("p", { "data-verdict": true }, h("b", {}, holdout.verdict)),
     holdout.lift && h("p", {}, `Watch time per viewer and day, with the model: ${inWords(holdout.lift)}, over ${holdout.judgedDays} ${holdout.judgedDays === 1 ? "day" : "days"}.`),
-    rows.length > 0 && h("table", { class: "days" }, h("thead", {}, h("tr", {}, ["Day", "With the model", "Held out", "Viewers"].map((name) => h("th", { scope: "col" }, name)))), h("tbody", {}, rows)));
+    rows.length > 0 && h("table", { class: "days" }, h("thead", {}, h("tr", {}, ["Day", "With the model", "Holdout", "Viewers (model / holdout)"].map((name) => h("th", { scope: "col" }, name)))), h("tbody", {}, rows)));
 }
 
 const seconds = (value) => (value === null ? "–" : `${Math.floor(value / 60)} min ${Math.round(value % 60)} s`);
 
 function takenBackCard({ takenBack, takenBackOn, nothingPromotedUntil }) {
   if (!takenBack.length) return null;
-  return card("Taken back", h("p", {}, `Last on ${takenBackOn ?? "an unknown day"}: its viewers watched less than those held out.${nothingPromotedUntil ? ` Nothing is promoted before ${nothingPromotedUntil}.` : ""}`),
+  return card("Withdrawn models", h("p", {}, `Last on ${takenBackOn ?? "an unknown day"}: its viewers watched less than the holdout group.${nothingPromotedUntil ? ` Nothing is promoted before ${nothingPromotedUntil}.` : ""}`),
     h("ul", {}, takenBack.map((version) => h("li", {}, h("code", {}, version)))));
 }

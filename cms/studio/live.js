@@ -17,7 +17,7 @@ export async function liveTab(place) {
     WINDOWS.map(([value, label]) => h("option", { value, selected: value === minutes }, label)));
   const scope = h("p", { class: "muted", id: "live-scope" });
   show(place, h("div", { class: "head" }, h("div", {}, h("h1", {}, "Live"), scope), h("div", { class: "row" }, told, windows)), trouble, content);
-  show(content, h("div", { class: "card empty", role: "status" }, "Reading what was measured …"));
+  show(content, h("div", { class: "card empty", role: "status" }, "Loading …"));
 
   async function read() {
     const mine = ++reading;
@@ -25,14 +25,14 @@ export async function liveTab(place) {
     let late;
     try {
       const answer = await Promise.race([get(`live?minutes=${minutes}`),
-        new Promise((_, refuse) => (late = setTimeout(() => refuse(new Error("The app has not answered for 10 seconds.")), PATIENCE_MS)))]);
+        new Promise((_, refuse) => (late = setTimeout(() => refuse(new Error("The server has not answered for 10 seconds.")), PATIENCE_MS)))]);
       if (mine !== reading) return;
       trouble.hidden = true;
       draw(answer);
     } catch (error) {
       if (mine !== reading) return;
       if (error.status === 401 && !shown) throw error; // the shell asks for another key
-      show(trouble, `${error.message} ${shown ? "The figures below are of before." : ""} It is tried again every ${EVERY_MS / 1000} seconds.`);
+      show(trouble, `${error.message} ${shown ? "The figures below are old." : ""} The page tries again every ${EVERY_MS / 1000} seconds.`);
       trouble.hidden = false;
       if (!shown) show(content);
     } finally {
@@ -56,7 +56,7 @@ export async function liveTab(place) {
     shown = true;
     told.textContent = new Date(answer.asOf).toLocaleTimeString();
     told.title = "When these figures were read";
-    scope.textContent = `${answer.scope === "machine" ? "The whole service on this machine" : "This instance, one of several; another may answer next"}. The last ${duration(answer.seconds)}.`;
+    scope.textContent = `${answer.scope === "machine" ? "The whole service on this machine" : "Only the instance that answered, one of several"}. The last ${duration(answer.seconds)}.`;
     show(content, attention(answer), headline(answer),
       h("div", { class: "cards" }, reasons(answer), events(answer), queues(answer), stores(answer)),
       h("div", { class: "cards" }, stages(answer), flags(answer, switchFlag)));
@@ -69,7 +69,7 @@ export async function liveTab(place) {
       await read();
       content.querySelector(`[data-flag="${name}"] button`)?.focus();
     } catch (error) {
-      show(trouble, `${name} was not switched. ${error.message}`);
+      show(trouble, `${name} could not be switched. ${error.message}`);
       trouble.hidden = false;
     }
   }
@@ -85,13 +85,13 @@ const big = (label, value, name) => h("div", { "data-figure": name }, h("dt", {}
 function attention(answer) {
   const found = [
     ...answer.dependencies.filter((each) => each.state !== "ready").map((each) => `${each.name}: ${each.state}`),
-    ...answer.outages.map((each) => `${each.name} fails for ${duration(each.seconds)}: ${each.reason} (${whole(each.failures)} calls, error id ${each.errorId})`),
+    ...answer.outages.map((each) => `${each.name} has failed for ${duration(each.seconds)}: ${each.reason} (${whole(each.failures)} calls, error id ${each.errorId})`),
     ...(answer.queues ?? []).filter((each) => each.deadLetters).map((each) => `${whole(each.deadLetters)} dead letters in ${each.subscription}`),
     ...(answer.queues ? [] : ["The queues cannot be read"]),
-    ...(answer.events.late ? [`${whole(answer.events.late)} events were folded later than 10 s`] : []),
-    ...answer.flags.filter((each) => each.name === "personalized-feed" && !each.on).map((each) => (each.on === null ? "The kill switch is not known: every feed is the popular one" : "The kill switch is off: every feed is the popular one")),
+    ...(answer.events.late ? [`${whole(answer.events.late)} events were processed later than 10 s`] : []),
+    ...answer.flags.filter((each) => each.name === "personalized-feed" && !each.on).map((each) => (each.on === null ? "The kill switch cannot be read, so all feeds are the popular one" : "Personalization is switched off for everybody (kill switch), so all feeds are the popular one")),
   ];
-  return h("div", { class: `card attention ${found.length ? "warn" : "good"}`, id: "attention" }, h("strong", {}, found.length ? "Look at this" : "Nothing fails"),
+  return h("div", { class: `card attention ${found.length ? "warn" : "good"}`, id: "attention" }, h("strong", {}, found.length ? "Needs attention" : "No problems"),
     found.length > 0 && h("ul", {}, found.map((each) => h("li", {}, each))));
 }
 
@@ -100,7 +100,7 @@ function headline({ feeds, scope }) {
   return h("section", { class: "card headline", "aria-label": "Time to serve a feed" }, h("h2", {}, "Time to serve a feed"),
     feeds.count === 0 && h("p", { class: "muted" }, `No feed was served in this time${scope === "machine" ? "" : " by this instance"}.`),
     h("dl", { class: "big" }, big("p95", took(times.p95, times), "p95"), big("p50", took(times.p50, times), "p50"), big("p99", took(times.p99, times), "p99"),
-      big("Feeds a second", feeds.perSecond.toLocaleString(), "rate"), big("Feeds", whole(feeds.count), "feeds"), big("Without a video", whole(feeds.empty), "empty")));
+      big("Feeds a second", feeds.perSecond.toLocaleString(), "rate"), big("Feeds", whole(feeds.count), "feeds"), big("Empty feeds", whole(feeds.empty), "empty")));
 }
 
 function reasons({ feeds }) {
@@ -109,31 +109,31 @@ function reasons({ feeds }) {
 }
 
 function stages({ stages: all }) {
-  return card("Stages of a feed", h("p", { class: "muted" }, "Every eighth feed is timed."), all.length ? table(["Stage and mode", "p50", "p95", "p99"], all.map((each) => [
-    `${each.stage.replaceAll("_", " ")}, ${each.mode}`, took(each.p50, each), took(each.p95, each), took(each.p99, each)])) : nothing("None was timed yet."));
+  return card("Stages of a feed", h("p", { class: "muted" }, "Measured on every eighth feed."), all.length ? table(["Stage and mode", "p50", "p95", "p99"], all.map((each) => [
+    `${each.stage.replaceAll("_", " ")}, ${each.mode}`, took(each.p50, each), took(each.p95, each), took(each.p99, each)])) : nothing("None was measured yet."));
 }
 
 function events({ events: all, answers }) {
   const lag = (name, times) => [name, whole(times.count), took(times.p50, times), took(times.p95, times), took(times.p99, times)];
-  return card("Events", h("dl", { class: "big" }, big("Accepted", whole(all.accepted), "accepted"), big("Refused", whole(all.rejected), "rejected"), big("Folded", whole(all.folded), "folded"), big("Later than 10 s", whole(all.late), "late")),
-    table(["", "Batches", "p50", "p95", "p99"], [lag("Time to accept", all.times), lag("Until signals show it", all.foldLag), lag("Until statistics show it", all.statisticsLag)]),
-    h("p", { class: "muted" }, "Answers of all calls: ", answers.length ? answers.map((each) => `${each.status} ${whole(each.count)}`).join(", ") : "none", "."));
+  return card("Events", h("dl", { class: "big" }, big("Accepted", whole(all.accepted), "accepted"), big("Refused", whole(all.rejected), "rejected"), big("Processed", whole(all.folded), "folded"), big("Later than 10 s", whole(all.late), "late")),
+    table(["", "Batches", "p50", "p95", "p99"], [lag("Time to accept", all.times), lag("Until it is in user signals", all.foldLag), lag("Until it is in statistics", all.statisticsLag)]),
+    h("p", { class: "muted" }, "Responses by status: ", answers.length ? answers.map((each) => `${each.status} ${whole(each.count)}`).join(", ") : "none", "."));
 }
 
 function queues({ queues: all }) {
-  return card("Queues", all ? table(["Subscription", "Messages", "Oldest waits", "Dead letters"], all.map((each) => [each.subscription, whole(each.messages),
+  return card("Queues", all ? table(["Subscription", "Messages", "Oldest message", "Dead letters"], all.map((each) => [each.subscription, whole(each.messages),
     each.oldestSeconds === null ? NONE : duration(each.oldestSeconds), each.deadLetters ? h("span", { class: "chip taken_down" }, whole(each.deadLetters)) : "0"])) : nothing("The bus does not answer."));
 }
 
 function stores({ dependencies, held }) {
-  return card("What the service stands on", h("ul", { class: "chips" }, dependencies.map((each) => h("li", { class: `chip ${each.state === "ready" ? "live" : "taken_down"}`, "data-dependency": each.name }, `${each.name}: ${each.state}`))),
+  return card("Dependencies", h("ul", { class: "chips" }, dependencies.map((each) => h("li", { class: `chip ${each.state === "ready" ? "live" : "taken_down"}`, "data-dependency": each.name }, `${each.name}: ${each.state}`))),
     table(["Held in memory", "Age"], held.map((each) => [{ content: "catalogs" }[each.source] ?? each.source, each.seconds === null ? "never read" : duration(each.seconds)])));
 }
 
 // On one machine the flags lie in a file, and the page switches them; elsewhere it says how they are switched.
 function flags({ flags: all, flagsIn }, switchFlag) {
   const here = flagsIn === "file";
-  return card("Flags", h("p", { class: "muted" }, here ? "A switch is for every tenant and works at once. It is written to the flags file." : ["Switched in App Configuration, by the workflow Switch or with ", h("code", {}, "make switch FLAG=… TO=on|off"), "."]),
+  return card("Flags", h("p", { class: "muted" }, here ? "A switch applies to all tenants and takes effect at once. It is stored in the flags file." : ["Switched in App Configuration, by the workflow Switch or with ", h("code", {}, "make switch FLAG=… TO=on|off"), "."]),
     h("ul", { class: "flags" }, all.map((each) => h("li", { "data-flag": each.name }, h("span", { class: `chip ${each.on ? "live" : "off"}` }, each.on === null ? "unknown" : each.on ? "on" : "off"),
       h("div", {}, h("code", {}, each.name), h("p", { class: "hint" }, each.help.replaceAll("`", ""))),
       here && h("button", { type: "button", "aria-label": `Switch ${each.on ? "off" : "on"} ${each.name}`, onclick: () => switchFlag(each) }, each.on ? "Switch off" : "Switch on")))));

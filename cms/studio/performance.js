@@ -19,16 +19,16 @@ export async function performanceTab(place) {
   const asked = { days: "7", by: "video", sort: "views" };
   let only = null; // the row that everything is narrowed down to
   const content = h("div", { class: "performance-content" });
-  const playing = h("section", { class: "card", id: "playing", "aria-label": "How playing goes" });
+  const playing = h("section", { class: "card", id: "playing", "aria-label": "Playback problems" });
   const select = (name, label, options) => h("select", { "aria-label": label, "data-asked": name, onchange: (event) => {
     asked[name] = event.target.value;
     if (name === "by") only = null;
     load();
   } }, options.map(([value, says]) => h("option", { value, selected: value === asked[name] }, says)));
-  show(place, h("div", { class: "head" }, h("div", {}, h("h1", {}, "Performance"), h("p", { class: "muted" }, "What viewers did, day by day (UTC), within two minutes.")), h("div", { class: "row filters" },
+  show(place, h("div", { class: "head" }, h("div", {}, h("h1", {}, "Performance"), h("p", { class: "muted" }, "What viewers did, day by day (UTC). Figures are up to two minutes old.")), h("div", { class: "row filters" },
     select("days", "How far back", [["7", "7 days"], ["28", "28 days"], ["90", "90 days"]]), select("by", "Rows", [["video", "By video"], ["category", "By category"]]),
     select("sort", "Measure", Object.entries(MEASURES).map(([name, [says]]) => [name, says])))), content,
-  playing, h("p", { class: "hint", id: "performance-untold" }, "There are no figures by rule or by feed: the sums of a day do not say how a video came onto a page. An experiment measures what a change does; “Served page” tells why a video was on one page."));
+  playing, h("p", { class: "hint", id: "performance-untold" }, "There are no figures by rule or by feed, because daily sums do not record why a video was shown. To measure a change, run an experiment. To see why a video was on one page, use “Served page”."));
 
   let turn = 0;
   async function load() {
@@ -48,10 +48,10 @@ export async function performanceTab(place) {
 
   function drawPlaying({ days, total, videos }) {
     const part = (count) => (total.starts ? `${count.toLocaleString()} (${share(count, total.starts)})` : count.toLocaleString());
-    show(playing, h("h2", {}, `How playing goes, ${days} days`),
-      h("dl", { class: "figures" }, [["Plays that began", total.starts.toLocaleString()], ["Stalled", part(total.stalls)], ["Failed", part(total.errors)]].map(([name, says]) => h("div", {}, h("dt", {}, name), h("dd", {}, says)))),
-      videos.length ? h("ul", { class: "left", "aria-label": "Videos that fail most" }, videos.map((video) => h("li", { "data-failing": video.videoId }, h("code", {}, video.videoId),
-        ` ${whole(video.errors, "failed")}, ${whole(video.stalls, "stalled")} of ${whole(video.starts, "that began")}`)))
+    show(playing, h("h2", {}, `Playback problems, ${days} days`),
+      h("dl", { class: "figures" }, [["Plays started", total.starts.toLocaleString()], ["Stalled", part(total.stalls)], ["Failed", part(total.errors)]].map(([name, says]) => h("div", {}, h("dt", {}, name), h("dd", {}, says)))),
+      videos.length ? h("ul", { class: "left", "aria-label": "Videos with the most problems" }, videos.map((video) => h("li", { "data-failing": video.videoId }, h("code", {}, video.videoId),
+        ` ${whole(video.errors, "failed")}, ${whole(video.stalls, "stalled")} of ${whole(video.starts, "plays")}`)))
         : h("p", { class: "muted" }, "No play failed or stalled."));
   }
 
@@ -67,12 +67,12 @@ export async function performanceTab(place) {
       h("div", { class: "card" }, barChart({ title, unit, format, points: series.map((each) => ({ label: day(each.day), value: value(each) })), empty: `No ${title.toLowerCase()} in these days.` })),
       h("div", { class: "card table-card" }, rows.length ? h("table", { class: "performance-table" },
         h("thead", {}, h("tr", {}, [asked.by === "video" ? "Video" : "Category", "Impressions", "Views", "Watch time", "Completion", "Likes", "Errors"].map((name) => h("th", { scope: "col" }, name)))),
-        h("tbody", {}, rows.map((row) => h("tr", { "data-row": row.id }, h("td", { class: "main-cell" }, h("button", { class: "link", title: "Show this alone", onclick: doing(() => { only = row; return load(); }) }, row.title), asked.by === "video" && h("code", {}, ` ${row.id}`)),
+        h("tbody", {}, rows.map((row) => h("tr", { "data-row": row.id }, h("td", { class: "main-cell" }, h("button", { class: "link", title: "Show only this", onclick: doing(() => { only = row; return load(); }) }, row.title), asked.by === "video" && h("code", {}, ` ${row.id}`)),
           [["Impressions", row.impressions.toLocaleString()], ["Views", row.views.toLocaleString()], ["Watch time", minutes(row.watchTimeMs)], ["Completion", share(row.completions, row.views)], ["Likes", row.likes.toLocaleString()], ["Errors", row.playbackErrors.toLocaleString()]]
             .map(([name, says]) => h("td", { class: "figure", "data-label": name }, says))))))
-        : h("p", { class: "empty" }, "Nobody was shown anything in these days.")),
+        : h("p", { class: "empty" }, "No videos were shown in these days.")),
       rowCount > rows.length && h("p", { class: "hint" }, `The first ${rows.length} of ${rowCount.toLocaleString()}.`),
-      left && h("p", { class: "hint" }, `In the sums, and in no row: ${whole(rest.impressions, "impressions")}, ${whole(rest.views, "views")}, of videos that are gone or beyond the busiest of a day.`));
+      left && h("p", { class: "hint" }, `The totals also include ${whole(rest.impressions, "impressions")} and ${whole(rest.views, "views")} that no row shows, of deleted videos or of videos outside a day's busiest.`));
   }
   await load();
 }

@@ -13,7 +13,7 @@ export async function playlistsTab(place) {
 
   async function reload() {
     ({ playlists } = await get("playlists"));
-    show(place, h("div", { class: "head" }, h("div", {}, h("h1", {}, "Playlists"), h("p", { class: "muted" }, "A rule can pin a playlist to positions, or limit a feed to it.")),
+    show(place, h("div", { class: "head" }, h("div", {}, h("h1", {}, "Playlists"), h("p", { class: "muted" }, "Ordered lists of videos. A rule can pin a playlist to positions of the feed, or limit the feed to it.")),
       h("button", { class: "primary", onclick: () => edit(null) }, "New playlist")),
     playlists.length ? h("ul", { class: "cards" }, playlists.map((playlist) => h("li", { class: "card rule-card", "data-playlist": playlist.id }, h("div", { class: "rule-line" },
       h("span", { class: "rule-icon", "aria-hidden": "true" }, "≡"), h("div", { class: "grow" }, h("h2", {}, playlist.name),
@@ -24,7 +24,7 @@ export async function playlistsTab(place) {
   }
 
   async function remove(playlist) {
-    if (!(await ask("Delete this playlist?", `“${playlist.name}” is gone at once. History can bring it back.`, "Delete"))) return;
+    if (!(await ask("Delete this playlist?", `“${playlist.name}” is deleted at once. You can restore it from History.`, "Delete"))) return;
     await call("DELETE", `playlists/${playlist.id}`, undefined, { etag: playlist.etag });
     savedNotice("playlist", playlist.id, reload, "Deleted.");
     await reload();
@@ -33,7 +33,7 @@ export async function playlistsTab(place) {
   function edit(playlist) {
     const form = makeForm(playlist, {
       name: { label: "Name", kind: line({ maxlength: 100 }) },
-      description: { label: "Description", kind: line({ maxlength: 500 }), hint: "For your team" },
+      description: { label: "Description", kind: line({ maxlength: 500 }), hint: "Only your team sees it" },
       videoIds: { label: "Add videos", kind: videoOrder() },
     });
     const box = formDialog(playlist ? "Edit the playlist" : "New playlist", form, form.at("name", "description", "videoIds"), [saveButton()], async () => {
@@ -57,7 +57,7 @@ function videoOrder() {
     make: (id, changed) => {
       let ids = [];
       const items = h("ol", { class: "order" });
-      const added = h("input", { id, type: "text", autocomplete: "off", placeholder: "a word of the title, or ids with commas",
+      const added = h("input", { id, type: "text", autocomplete: "off", placeholder: "words of a title, or ids separated by commas",
         onkeydown: (event) => { if (event.key === "Enter") { event.preventDefault(); add(); } } });
       const pending = () => added.value.split(/[\s,]+/).filter(Boolean);
       const all = () => [...new Set([...ids, ...pending()])];

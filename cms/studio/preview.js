@@ -8,9 +8,9 @@ const GROUPS = {
   "Popularity": { demand_1h: "Last hour", demand_6h: "Last 6 hours", demand_24h: "Last day", demand_7d: "Last week" },
   "Quality": { quality: "Watched long", skip_rate: "Skips", approval: "Likes and shares", watch_percentile: "Share watched", recency: "New videos",
     editorial_boost: "Editorial boost" },
-  "Taste": { recent_category: "Lately watched category", category_affinity: "Category", tag_affinity: "Tags",
-    creator_affinity: "Creator", recent_creator: "Lately watched creator", next_watch: "Likely next, after what was watched" },
-  "Match": { recent_skips: "Lately skipped category", category_skips: "Skipped category", duration_match: "Usual length",
+  "Taste": { recent_category: "Recently watched category", category_affinity: "Category", tag_affinity: "Tags",
+    creator_affinity: "Creator", recent_creator: "Recently watched creator", next_watch: "Often watched next" },
+  "Match": { recent_skips: "Recently skipped category", category_skips: "Skipped category", duration_match: "Usual length",
     language_match: "Same language", country_match: "Same country" },
 };
 export const NAMES = Object.assign({ rules: "Rules", bias: "Base", category_watch: "Category watch time",
@@ -65,7 +65,7 @@ export async function previewTab(place) {
     h("span", { class: "about" }, h("b", {}, item.title),
       h("small", {}, `${item.mainTag} · ${clock(item.durationSeconds)} · ${item.maturityRating}`)),
     h("span", { class: "marks" }, movedMark(item, answer), item.rules.map((rule) => h("span", { class: "mark rule", role: "img", "aria-label": `Rule: ${rule.name}` }, ruleIcon(rule)))),
-    ))), shown.items.length ? null : h("li", { class: "empty" }, "Nothing may be shown to this viewer."));
+    ))), shown.items.length ? null : h("li", { class: "empty" }, "No video can be shown to this viewer. Check Settings and Rules."));
   }
 
   function drawExplanation(answer) {
@@ -79,19 +79,19 @@ export async function previewTab(place) {
         class: part.amount < 0 ? "minus" : "plus", vars: { "--size": `${(50 * Math.abs(part.amount)) / largest}%` } },
       h("span", { class: "part-name" }, label(part.feature), h("small", { class: "hint" }, `${part.value.toFixed(3)} × ${Number(part.weight.toFixed(3))}, ${part.unit}`)), h("span", { class: "part-bar" }),
       h("span", { class: "part-amount" }, `${part.amount > 0 ? "+" : "−"}${Math.abs(part.amount).toFixed(2)}`)))),
-      h("p", { class: "hint" }, "The parts, each its value × weight, add up to the score."),
-    ] : h("p", { class: "muted" }, "Choose a video to see why it is there."),
+      h("p", { class: "hint" }, "Each part is a value × its weight. Together they add up to the score."),
+    ] : h("p", { class: "muted" }, "Choose a video to see why it is in the feed."),
     whyBox(answer),
-    shown.left?.length ? [h("h3", {}, "Left the page"), h("ul", { class: "left" }, shown.left.slice(0, 6).map((gone) =>
+    shown.left?.length ? [h("h3", {}, "No longer on the page"), h("ul", { class: "left" }, shown.left.slice(0, 6).map((gone) =>
       h("li", {}, h("b", {}, gone.title), ` was at ${gone.before + 1}. `, h("span", { class: "muted" }, gone.text))))] : null);
   }
 
   function whyBox(answer) {
     const found = answer.why[0];
     return h("form", { class: "why", onsubmit: (event) => { event.preventDefault(); state.why = event.target.elements.why.value.trim(); soon(); } },
-      h("h3", {}, "Why is it not here?"),
+      h("h3", {}, "Why is a video missing?"),
       h("div", { class: "row" }, h("input", { name: "why", "aria-label": "Id of a video", placeholder: "Id of a video", value: state.why }),
-        h("button", {}, "Ask")),
+        h("button", {}, "Explain")),
       found && h("p", { class: "answer", id: "why-answer" }, found.title ? h("b", {}, `${found.title}: `) : null, found.text));
   }
 
@@ -99,7 +99,7 @@ export async function previewTab(place) {
     const count = Object.keys(state.draft).length;
     drafts.hidden = !count;
     const moved = (answer.draft?.items ?? []).filter((item) => item.moved !== 0).length;
-    show(drafts, h("span", { id: "draft-summary" }, `${count} changed · ${moved} moved`),
+    show(drafts, h("span", { id: "draft-summary" }, `${count} ${count === 1 ? "weight" : "weights"} changed · ${moved} ${moved === 1 ? "video" : "videos"} moved`),
       h("button", { class: "quiet", onclick: () => { state.draft = {}; drawSliders(); soon(); } }, "Discard"),
       h("button", { class: "primary", id: "save-weights", onclick: doing(save) }, "Save"));
   }
@@ -110,7 +110,7 @@ export async function previewTab(place) {
     Object.assign(configuration, answer);
     Object.assign(saved, base, answer.weights);
     state.draft = {};
-    notice("Saved. Every feed follows within 15 seconds; History takes it back.");
+    notice("Saved. All feeds change within 15 seconds. You can revert it in History.");
     drawSliders();
     await refresh();
   }
@@ -145,7 +145,7 @@ export async function previewTab(place) {
   show(place,
     h("div", { class: "steer" },
       h("div", { class: "card" }, h("h2", {}, "Viewer"),
-        field("Likes", text({ value: state.viewer.liked, placeholder: "fitness, travel", oninput: set("liked"), "data-viewer": "liked" }), "Categories, with commas. Empty: a newcomer."),
+        field("Likes", text({ value: state.viewer.liked, placeholder: "fitness, travel", oninput: set("liked"), "data-viewer": "liked" }), "Categories, separated by commas. Empty: a new viewer."),
         h("div", { class: "pair" }, field("Likes tags", text({ value: state.viewer.tags, placeholder: "none", oninput: set("tags") })),
           field("Skips categories", text({ value: state.viewer.skipped, placeholder: "none", oninput: set("skipped") }))),
         h("div", { class: "pair" }, field("Country", text({ value: state.viewer.country, placeholder: "any", maxlength: 2, oninput: set("country") })),
@@ -153,8 +153,8 @@ export async function previewTab(place) {
         h("div", { class: "pair" }, field("Age band", choice(bands, state.viewer.ageBand, { onchange: set("ageBand") })),
           field("Platform", choice([["", "any"], ["ios", "iOS"], ["android", "Android"], ["web", "Web"]], state.viewer.platform, { onchange: set("platform") }))),
         h("details", {}, h("summary", {}, "A real user"), field("User hash", text({ value: state.viewer.user, placeholder: "64 hex digits", oninput: set("user") }),
-          "Their history then counts instead of the likes above. Nothing is recorded."))),
-      h("div", { class: "card" }, h("h2", {}, "Weights"), h("p", { class: "muted" }, "Move one and watch the positions. Nobody else sees it until you save."), sliders)),
+          "The preview then uses this user's history instead of the likes above. It records nothing about the user."))),
+      h("div", { class: "card" }, h("h2", {}, "Weights"), h("p", { class: "muted" }, "Weights say how much each signal counts in the ranking. Move one to see how the feed changes. Viewers see it only after you save."), sliders)),
     h("div", { class: "stage" }, h("div", { class: "phone" }, h("div", { class: "notch" }), status, phone), drafts),
     explanation);
   drawSliders();

@@ -39,7 +39,7 @@ export function ruleEffect(rule, told, unknown) {
       h("select", { id: "effect-consent", onchange: (event) => { chosen.consented = event.target.value === "yes"; look(); } },
         [["yes", "a personal feed"], ["no", "opted out"]].map(([value, text]) => h("option", { value, selected: (value === "yes") === chosen.consented }, text)))),
     h("div", { class: "field" }, h("label", { for: "effect-likes" }, "Likes"),
-      h("input", { id: "effect-likes", autocomplete: "off", placeholder: "a category, else a newcomer", value: chosen.likes, onchange: (event) => { chosen.likes = event.target.value; look(); } })),
+      h("input", { id: "effect-likes", autocomplete: "off", placeholder: "a category; empty: a new viewer", value: chosen.likes, onchange: (event) => { chosen.likes = event.target.value; look(); } })),
     h("div", { class: "field" }, h("label", { for: "effect-at" }, "When"),
       h("input", { id: "effect-at", type: "datetime-local", step: 1, value: localTime(chosen.at ?? new Date().toISOString()), onchange: (event) => { Object.assign(chosen, { at: utc(event.target.value), timed: true }); look(); } }),
       h("small", { class: "hint" }, `Time in ${zone()}`))];
@@ -55,7 +55,7 @@ export function ruleEffect(rule, told, unknown) {
     const answer = await post("preview", { limit: PLACES, at: chosen.at,
       viewer: { ...Object.fromEntries(VIEWER.map(([name]) => [name, chosen[name]])), consented: chosen.consented, likedCategories: likes },
       draft: { rules: [body] } });
-    show(place, h("h3", {}, "As this viewer sees it"), h("div", { class: "viewer" }, fields), verdict(answer, body.id, await unknown()), h("div", { class: "before-after" },
+    show(place, h("h3", {}, "What this viewer sees"), h("div", { class: "viewer" }, fields), verdict(answer, body.id, await unknown()), h("div", { class: "before-after" },
       column("Before", answer.live.items.map((item) => [item.title, null])),
       column("After", answer.draft.items.map((item) => [item.title, moved(item)]))),
     answer.draft.left?.length > 0 && h("p", { class: "hint" }, `No longer among the first ${PLACES}: ${answer.draft.left.map((each) => each.title).join(", ")}.`));
@@ -65,11 +65,11 @@ export function ruleEffect(rule, told, unknown) {
   function verdict(answer, id, odd) {
     const found = answer.draft.rules.find((each) => each.id === id);
     const changed = answer.draft.items.filter((item) => item.moved !== 0).length + (answer.draft.left?.length ?? 0);
-    const why = odd.length ? ` ${odd.join(" ")}` : " No video of the catalog has all that it asks for.";
-    if (!found) return h("p", { class: "problem" }, "It does not hold for this viewer at this time: look at its audience and its schedule.");
-    if (!found.matches) return h("p", { class: "problem", "data-nothing": true }, h("b", {}, "It matches no video, so it would do nothing."), why);
+    const why = odd.length ? ` ${odd.join(" ")}` : " No video in the catalog matches all its conditions.";
+    if (!found) return h("p", { class: "problem" }, "The rule does not apply to this viewer at this time. Check its audience and schedule.");
+    if (!found.matches) return h("p", { class: "problem", "data-nothing": true }, h("b", {}, "The rule matches no video, so it would have no effect."), why);
     return h("p", {}, h("b", {}, `Matches ${found.matches} ${found.matches === 1 ? "video" : "videos"}. `),
-      changed ? `${answer.draft.items.filter((item) => item.moved !== 0).length} of the first ${answer.draft.items.length} positions change.` : "Nothing changes among the first positions of this viewer.");
+      changed ? `${answer.draft.items.filter((item) => item.moved !== 0).length} of the first ${answer.draft.items.length} positions change.` : "The first positions do not change for this viewer.");
   }
   return { place, look };
 }

@@ -17,7 +17,7 @@ const LISTS = [["tags", "Tags (any)", values.tags], ["allTags", "Tags (all of th
   ["videoIds", "Video ids", values.videos], ["playlists", "Playlists", values.playlists]];
 /** @type {[string, string, values.Source][]} */
 const AUDIENCE = [["countries", "Countries", values.countries], ["languages", "Languages", values.languages], ["ageBands", "Age bands", values.ageBands], ["platforms", "Platforms", values.platforms]];
-const PUBLISHED = "Published. Every feed follows within 15 seconds.";
+const PUBLISHED = "Published. All feeds change within 15 seconds.";
 
 const positionsRead = (text) => list(text).map((each) => {
   if (!/^\d+$/.test(each)) throw new Error("Positions must be whole numbers, such as 1, 3. 1 is the top of the feed.");
@@ -27,17 +27,17 @@ const positionsRead = (text) => list(text).map((each) => {
 const SPECS = {
   name: { label: "Name", kind: line({ maxlength: 100 }) },
   action: { label: "What it does", kind: oneOf(ACTIONS), start: "boost" },
-  multiplier: { label: "Multiplier", kind: figure({ step: 0.1, min: 0.1, max: 10 }), hint: "A boost is above 1, 10 at the most; a suppress from 0.1 to below 1", start: 2 },
+  multiplier: { label: "Multiplier", kind: figure({ step: 0.1, min: 0.1, max: 10 }), hint: "Boost: more than 1, at most 10. Suppress: from 0.1 to below 1", start: 2 },
   positions: { label: "Positions", kind: written({}, (value) => (value ?? []).join(", "), positionsRead), hint: "1 is the top of the feed" },
   ...Object.fromEntries(LISTS.map(([name, label, source]) => [`match.${name}`, { label, kind: pickMany(source, { placeholder: "any" }) }])),
-  "match.durationSeconds.min": { label: "Shortest (s)", kind: figure({ min: 0 }) },
-  "match.durationSeconds.max": { label: "Longest (s)", kind: figure({ min: 0 }) },
-  "match.ageHours.min": { label: "Older than (h)", kind: figure({ min: 0 }) },
-  "match.ageHours.max": { label: "Newer than (h)", kind: figure({ min: 0 }) },
+  "match.durationSeconds.min": { label: "Shortest (seconds)", kind: figure({ min: 0 }) },
+  "match.durationSeconds.max": { label: "Longest (seconds)", kind: figure({ min: 0 }) },
+  "match.ageHours.min": { label: "Older than (hours)", kind: figure({ min: 0 }) },
+  "match.ageHours.max": { label: "Newer than (hours)", kind: figure({ min: 0 }) },
   ...Object.fromEntries(AUDIENCE.map(([name, label, source]) => [`audience.${name}`, { label, kind: pickMany(source, { placeholder: "everyone" }) }])),
   startsAt: { label: "From", kind: instant() },
   endsAt: { label: "Until", kind: instant() },
-  priority: { label: "Priority", kind: figure({ step: 1 }, 0), hint: "The higher one wins a position", start: 0 },
+  priority: { label: "Priority", kind: figure({ step: 1 }, 0), hint: "If two pins want the same position, the higher priority wins", start: 0 },
 };
 const PARTS = new Set([...Object.keys(SPECS).map((name) => name.split(".")[0]), "enabled"]);
 
@@ -45,10 +45,10 @@ export async function rulesTab(place) {
   async function reload() {
     const { rules } = await get("rules");
     show(place, h("div", { class: "head" }, h("div", {}, h("h1", {}, "Rules"),
-      h("p", { class: "muted" }, "Exclude beats limit, limit beats pins, pins beat boosts. Ratings beat them all.")),
+      h("p", { class: "muted" }, "Rules change what the ranking shows. Exclude overrides limit, limit overrides pin, pin overrides boost and suppress. No rule overrides ratings.")),
     h("button", { class: "primary", onclick: () => edit(null) }, "New rule")),
     rules.length ? h("ul", { class: "cards" }, rules.map(card))
-      : h("div", { class: "card empty" }, h("p", {}, "No rules yet. The ranking decides alone.")));
+      : h("div", { class: "card empty" }, h("p", {}, "No rules yet. The ranking alone decides what viewers see.")));
   }
 
   function card(rule) {
@@ -58,11 +58,11 @@ export async function rulesTab(place) {
         h("div", { class: "grow" }, h("h2", {}, shown.name), h("p", { class: "muted" }, sentence(shown))),
         h("span", { class: `chip ${shown.state}` }, shown.state),
         rule.state === "draft" ? null : toggle("On", rule.enabled, doing2(rule))),
-      h("div", { class: "actions" }, rule.draft && [h("span", { class: "muted grow" }, "A draft waits."),
+      h("div", { class: "actions" }, rule.draft && [h("span", { class: "muted grow" }, "There is an unpublished draft."),
         h("button", { onclick: doing(() => publish(rule)) }, "Publish draft"),
         h("button", { class: "quiet", onclick: doing(async () => { await call("DELETE", `rules/${rule.id}/draft`, undefined, { etag: rule.draft.etag }); await reload(); }) }, "Discard draft")],
       rule.state !== "draft" && h("button", { class: "quiet", onclick: doing(async () => {
-        if (!(await ask("Delete this rule?", `“${rule.name}” stops at once. History can bring it back.`, "Delete"))) return;
+        if (!(await ask("Delete this rule?", `“${rule.name}” stops at once. You can restore it from History.`, "Delete"))) return;
         await call("DELETE", `rules/${rule.id}`, undefined, { etag: rule.etag });
         await reload();
       }) }, "Delete"), h("button", { onclick: () => edit(rule) }, "Edit")));
@@ -107,16 +107,16 @@ export async function rulesTab(place) {
     const effect = ruleEffect(() => (id ? { ...whole(), id } : whole()), (send) => form.submit(send), form.unknown);
     const box = formDialog(rule ? `Edit “${from.name}”` : "New rule", form, [form.at("name"),
       h("div", { class: "pair" }, form.at("action", "multiplier", "positions")),
-      h("fieldset", {}, h("legend", {}, "Which videos (all that is filled in must hold)"), h("div", { class: "pair" }, form.at(...LISTS.map(([name]) => `match.${name}`)))),
+      h("fieldset", {}, h("legend", {}, "Which videos (a video must match every field you fill in)"), h("div", { class: "pair" }, form.at(...LISTS.map(([name]) => `match.${name}`)))),
       h("details", {}, h("summary", {}, "Length, age, audience, schedule, priority"), h("div", { class: "pair" },
         form.at(...Object.keys(SPECS).filter((name) => !["name", "action", "multiplier", "positions"].includes(name) && !LISTS.some(([each]) => name === `match.${each}`))))),
-      effect.place], [h("button", { type: "button", onclick: effect.look }, "See the effect"),
+      effect.place], [h("button", { type: "button", onclick: effect.look }, "Preview the effect"),
       h("button", { type: "button", onclick: doing(() => save(true)) }, "Save as draft"), saveButton("Publish")], () => save(false));
 
     // The rule and its draft as they are stored now; the tags of both count.
     async function newest() {
       const now = (await get("rules")).rules.find((each) => each.id === id);
-      if (!now) throw new Error("The rule was deleted meanwhile. Save it as a new one.");
+      if (!now) throw new Error("Somebody deleted this rule while you were editing. Create it again as a new rule.");
       rule = now;
       return now.draft ?? now;
     }
@@ -133,7 +133,7 @@ export async function rulesTab(place) {
       }, rule && newest, { known: true });
       if (!saved) return;
       box.close();
-      if (asDraft || !rule || rule.state === "draft") notice(asDraft ? "Kept as a draft: nobody sees it yet." : PUBLISHED);
+      if (asDraft || !rule || rule.state === "draft") notice(asDraft ? "Saved as a draft. Nobody sees it until you publish it." : PUBLISHED);
       else savedNotice("rule", id, reload, PUBLISHED);
       await reload();
     }

@@ -23,7 +23,7 @@ export async function seriesTab(place) {
 
   async function draw() {
     const mine = ++turn;
-    if (chosen === null) return show(list, h("p", { class: "empty" }, "No series yet. Write a series into the form of a video to begin one."));
+    if (chosen === null) return show(list, h("p", { class: "empty" }, "No series yet. To start one, fill in the field Series of a video."));
     show(list, skeleton());
     const videos = [];
     let cursor = null;
@@ -40,14 +40,14 @@ export async function seriesTab(place) {
     const number = (label, name) => h("td", { "data-label": label, class: "figure" }, video[name] ?? "–");
     return h("tr", { "data-video": video.id }, h("td", { class: "main-cell" }, h("button", { class: "link", onclick: () => editVideo(video, reload) }, video.title), " ", h("code", {}, video.id)), number("Season", "season"), number("Episode", "episode"),
       h("td", { "data-label": "Length" }, clock(video.durationSeconds)), h("td", { "data-label": "State" }, h("span", { class: `chip ${video.state}` }, video.state.replace("_", " "))),
-      h("td", { class: "row-actions" }, h("button", { class: "quiet", "aria-label": `Take out ${video.title}`, onclick: doing(async () => {
+      h("td", { class: "row-actions" }, h("button", { class: "quiet", "aria-label": `Remove ${video.title} from the series`, onclick: doing(async () => {
         await call("PATCH", `videos/${encodeURIComponent(video.id)}`, { seriesId: null, season: null, episode: null }, { etag: video.etag });
-        notice("No longer in the series.");
+        notice("Removed from the series.");
         await reload();
-      }) }, "Take out")));
+      }) }, "Remove")));
   }
 
-  show(place, h("div", { class: "head" }, h("div", {}, h("h1", {}, "Series"), h("p", { class: "muted" }, "Sorted by season, then episode. Apps ask for a series by its id. ", h("a", { href: "#settings" }, "Settings"), " say whether a feed offers the next episode."))), pick, list);
+  show(place, h("div", { class: "head" }, h("div", {}, h("h1", {}, "Series"), h("p", { class: "muted" }, "Sorted by season, then episode. Apps request a series by its id. ", h("a", { href: "#settings" }, "Settings"), " say whether a feed offers the next episode."))), pick, list);
   await reload();
 }
 

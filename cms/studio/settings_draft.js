@@ -17,10 +17,10 @@ export function settingsDraft(published) {
 
   async function reload() {
     draft = await get("configuration/draft").catch(none);
-    show(place, draft && h("section", { class: "card", id: "settings-draft" }, h("h2", {}, "A draft waits"), h("p", { class: "muted" }, `Saved ${moment(draft.savedAt)}${draft.savedBy ? ` by ${draft.savedBy}` : ""}. Nobody sees it yet.`),
-      draft.outdated && h("p", { class: "problem" }, "The settings have changed since: save the draft again, or throw it away."),
+    show(place, draft && h("section", { class: "card", id: "settings-draft" }, h("h2", {}, "Unpublished draft"), h("p", { class: "muted" }, `Saved ${moment(draft.savedAt)}${draft.savedBy ? ` by ${draft.savedBy}` : ""}. Viewers do not see it yet.`),
+      draft.outdated && h("p", { class: "problem" }, "The settings changed after this draft was saved. Save the draft again, or discard it."),
       h("ul", { class: "changes" }, Object.entries(draft.changes).map(([name, change]) => h("li", {}, h("b", {}, name), " ", h("del", {}, words(change.from)), " → ", h("ins", {}, words(change.to))))),
-      h("div", { class: "actions" }, h("button", { type: "button", class: "quiet", onclick: doing(drop) }, "Throw it away"), h("button", { type: "button", onclick: doing(publish) }, "Publish draft"))));
+      h("div", { class: "actions" }, h("button", { type: "button", class: "quiet", onclick: doing(drop) }, "Discard draft"), h("button", { type: "button", onclick: doing(publish) }, "Publish draft"))));
   }
 
   async function drop() {
@@ -30,7 +30,7 @@ export function settingsDraft(published) {
 
   async function publish() {
     if (!(await confirmed((headers) => post("configuration/draft/publish", {}, { etag: draft.etag, headers })))) return;
-    notice("Published. Every feed follows within 15 seconds.");
+    notice("Published. All feeds change within 15 seconds.");
     await Promise.all([reload(), published()]);
   }
 

@@ -12,7 +12,7 @@ export const logo = () => h("span", { class: "logo" }, h("img", { src: "/studio/
 async function wrong(tenant, key) {
   for (const [name, value] of [["tenant", tenant], ["key", key]]) {
     const odd = oddCharacter(value);
-    if (odd) return `Wrong ${name}: it has a character that no ${name} has, ${odd}. Copy it again, or type it.`;
+    if (odd) return `Wrong ${name}: it has a character that is not allowed, ${odd}. Copy it again, or type it.`;
     if (!value) return `The ${name} is missing.`;
   }
   try {
@@ -20,7 +20,7 @@ async function wrong(tenant, key) {
     return null;
   } catch (error) {
     if (error.status === 401) return `Wrong key: it is not valid for the tenant “${tenant}”.`;
-    if (error.status === 403) return `This key may not open the Studio: it needs the scope ${tenant === PLATFORM ? "ops" : "cms"}.`;
+    if (error.status === 403) return `This key cannot open the Studio: it needs the scope ${tenant === PLATFORM ? "ops" : "cms"}.`;
     return error.message;
   }
 }
@@ -47,7 +47,7 @@ function signInForm({ message = null, fixed = false, done, cancel = null }) {
   }) }, told,
   fixed ? h("p", { class: "muted" }, "Tenant: ", h("b", {}, session.tenant))
     : field("Tenant", (id) => (tenant = text({ name: "tenant", required: true, value: session.tenant || "tenant_1" })(id))),
-  field("Key", (id) => (key = h("input", { id, name: "key", type: "password", required: true, autocomplete: "off" })), "The key stays in this tab."),
+  field("Key", (id) => (key = h("input", { id, name: "key", type: "password", required: true, autocomplete: "off" })), "Your content team's key. It stays in this browser tab."),
   h("div", { class: "actions" }, cancel && h("button", { type: "button", onclick: cancel }, "Leave the Studio"),
     h("button", { class: fixed ? "primary" : "primary wide", type: "submit" }, "Sign in")));
   return { form, focus: () => (tenant && !tenant.value ? tenant : key).focus() };
@@ -56,7 +56,7 @@ function signInForm({ message = null, fixed = false, done, cancel = null }) {
 /** The page of signing in. @param {Element} place @param {string | null} message @param {() => void} done */
 export function signInPage(place, message, done) {
   const made = signInForm({ message, done });
-  show(place, h("div", { class: "sign-in card" }, logo(), h("p", { class: "muted" }, "See what viewers see, change it, and take anything back."), made.form));
+  show(place, h("div", { class: "sign-in card" }, logo(), h("p", { class: "muted" }, "See what viewers see, change it, and undo any change."), made.form));
   made.focus();
 }
 

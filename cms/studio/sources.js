@@ -57,7 +57,7 @@ export const videos = {
       throw error;
     }
   },
-  unknown: "The catalog has no video of this id." };
+  unknown: "The catalog has no video with this id." };
 
 /** The title of a video; null where there is none. @param {string} id */
 export const titleOf = async (id) => (await recently(`videos/${encodeURIComponent(id)}`)).title ?? null;
@@ -67,7 +67,7 @@ const allPlaylists = async () => (await recently("playlists")).playlists.map(({ 
 export const playlists = {
   find: async (text) => fitting(await allPlaylists(), text).slice(0, MOST),
   known: async (value) => (await allPlaylists()).some((each) => each.value === value),
-  unknown: "There is no playlist of this id." };
+  unknown: "There is no playlist with this id." };
 
 const LETTERS = [..."abcdefghijklmnopqrstuvwxyz"];
 const PAIRS = LETTERS.flatMap((one) => LETTERS.map((other) => one + other));
@@ -87,8 +87,8 @@ const listed = (all, unknown, known = (value) => all().some((each) => each.value
   find: async (text) => fitting(all(), text).slice(0, MOST), known: async (value) => known(value), unknown,
   name: (value) => all().find((each) => each.value === value)?.label ?? value });
 
-export const countries = listed(allCountries, "This is not a country's two-letter code.", (value) => value === "UK" || allCountries().some((each) => each.value === value.toUpperCase()));
-export const languages = listed(allLanguages, "This is not a language's code.", (value) => allLanguages().some((each) => each.value === value.toLowerCase().split(/[-_]/)[0]));
+export const countries = listed(allCountries, "This is not a two-letter country code.", (value) => value === "UK" || allCountries().some((each) => each.value === value.toUpperCase()));
+export const languages = listed(allLanguages, "This is not a language code.", (value) => allLanguages().some((each) => each.value === value.toLowerCase().split(/[-_]/)[0]));
 
 const BANDS = ["0-12", "13-17", "18-24", "25-34", "35-44", "45-54", "55-64", "65+"].map((value) => ({ value, label: value }));
 const PLATFORMS = [["ios", "iOS"], ["android", "Android"], ["web", "Web"], ["android_tv", "Android TV"], ["tvos", "tvOS"]].map(([value, label]) => ({ value, label, note: value }));

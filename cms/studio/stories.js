@@ -20,14 +20,14 @@ export async function storiesTab(place) {
     if (!list.childElementCount) empty();
   }
 
-  const empty = () => show(list, h("li", { class: "card empty" }, h("p", {}, next ? "Nothing waits on this page." : "Nothing waits. Stories that viewers report are shown here.")));
+  const empty = () => show(list, h("li", { class: "card empty" }, h("p", {}, next ? "No reported stories on this page. Show more to continue." : "No reported stories. Stories that viewers report appear here.")));
 
   function card(story) {
     const people = Object.entries(story.reports).map(([reason, count]) => `${count} × ${REASONS[reason] ?? reason}`).join(", ");
     const element = h("li", { class: "card", "data-story": story.id },
       h("div", { class: "rule-line" }, h("div", { class: "grow" }, h("h2", {}, `Reported for ${people}`),
         h("p", { class: "muted" }, `By `, h("code", {}, story.authorId), ` · for ${story.visibility === "public" ? "everybody" : story.visibility} · posted ${moment(story.createdAt)}, ends ${moment(story.expiresAt)}`)),
-        h("span", { class: `chip ${story.held ? "over" : "live"}` }, story.held ? "Held back" : "Still shown")),
+        h("span", { class: `chip ${story.held ? "over" : "live"}` }, story.held ? "Hidden" : "Still shown")),
       story.text && h("blockquote", {}, story.text),
       story.mediaUrl && h("p", {}, h("a", { href: story.mediaUrl, target: "_blank", rel: "noreferrer noopener" }, story.kind === "video" ? "Open the clip" : "Open the picture")),
       story.texts.length > 0 && h("ul", { class: "left" }, story.texts.map((each) => h("li", {}, h("b", {}, REASONS[each.reason] ?? each.reason), `: ${each.text}`))),
@@ -38,17 +38,17 @@ export async function storiesTab(place) {
   }
 
   async function decide(story, element, removes) {
-    if (removes && !(await ask("Remove this story?", "Nobody sees it any more. Its text and media are deleted, which cannot be taken back.", "Remove"))) return;
+    if (removes && !(await ask("Remove this story?", "Viewers can no longer see it. Its text and media are deleted, and cannot be restored.", "Remove"))) return;
     await post(`stories/${story.id}/${removes ? "remove" : "approve"}`, {}, { etag: story.etag });
     const after = element.nextElementSibling ?? element.previousElementSibling;
     element.remove();
-    notice(removes ? "Removed." : "It is shown. Only new reports can hold it back.");
+    notice(removes ? "Removed." : "Approved. Viewers can see it; only new reports can hide it again.");
     if (!list.childElementCount) empty();
     (after?.querySelector("button") ?? reload).focus();
   }
 
   const reload = h("button", { onclick: doing(() => load()) }, "Reload");
   show(place, h("div", { class: "head" }, h("div", {}, h("h1", {}, "Stories"),
-    h("p", { class: "muted" }, "What viewers reported, the oldest first. Settings say how many reports hold a story back.")), reload), list, h("div", { class: "actions" }, more));
+    h("p", { class: "muted" }, "Stories that viewers reported, oldest first. Settings say how many reports hide a story.")), reload), list, h("div", { class: "actions" }, more));
   await load();
 }

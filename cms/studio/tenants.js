@@ -7,13 +7,13 @@ import { makeForm } from "./forms.js";
 import { RATINGS } from "./texts.js";
 
 const SPECS = {
-  tenantId: { label: "Id", kind: line(), hint: "Letters, digits, - and _. It never changes." },
+  tenantId: { label: "Id", kind: line(), hint: "Letters, digits, - and _. It can never change." },
   name: { label: "Name", kind: line({ maxlength: 100 }) },
   maturityPolicy: { label: "Strongest rating", kind: oneOf(RATINGS), start: "G" },
-  keyName: { label: "The team's key is called", kind: line({ maxlength: 64 }), start: "content team" },
-  appKeyName: { label: "The app's key is called", kind: line({ maxlength: 64 }), start: "app" },
+  keyName: { label: "Name of the content team's key", kind: line({ maxlength: 64 }), start: "content team" },
+  appKeyName: { label: "Name of the app's key", kind: line({ maxlength: 64 }), start: "app" },
 };
-const REMOVAL = { stopping: "its keys stop", removing: "is being deleted", done: "is removed" };
+const REMOVAL = { stopping: "keys are being stopped", removing: "data is being deleted", done: "removed" };
 const AGAIN_MS = 1500;
 
 export async function tenantsTab(place) {
@@ -41,19 +41,19 @@ export async function tenantsTab(place) {
   function row(tenant) {
     const state = h("td", { class: "state" }, h("button", { class: "quiet", onclick: doing(async () => {
       const so = await get(`tenants/${tenant.tenantId}/onboarding`);
-      show(state, h("dl", { class: "facts" }, h("dt", {}, "Created"), h("dd", {}, so.createdAt ? `${moment(so.createdAt)} by ${so.createdBy}` : "before this was kept"),
+      show(state, h("dl", { class: "facts" }, h("dt", {}, "Created"), h("dd", {}, so.createdAt ? `${moment(so.createdAt)} by ${so.createdBy}` : "before this was recorded"),
         h("dt", {}, "First feed"), h("dd", {}, first(so, so.firstFeedAt)), h("dt", {}, "First event"), h("dd", {}, first(so, so.firstEventAt))),
-      copied("The app's page", so.app.page), copied("The same with curl", so.app.curl));
-    }) }, "How far is it?"));
+      copied("Request for the app's page", so.app.page), copied("The same request with curl", so.app.curl));
+    }) }, "Show setup"));
     const away = h("td", {}, h("button", { class: "danger", onclick: () => remove(tenant.tenantId) }, "Remove…"));
     return h("tr", { "data-tenant": tenant.tenantId }, h("td", {}, tenant.tenantId), h("td", {}, tenant.maturityPolicy), state, away);
   }
 
   function remove(id) {
     let typed, reason;
-    const box = dialog(`Remove ${id} for good?`, h("p", { class: "question" }, "Its keys stop at once, and everything of it is deleted. Nothing brings it back."),
-      field("The tenant's id, once more", (name) => (typed = text({ required: true })(name))),
-      field("Why", (name) => (reason = text({ maxlength: 300 })(name)), "Kept in the platform's history"),
+    const box = dialog(`Remove ${id} for good?`, h("p", { class: "question" }, "Its keys stop working at once, and all its data is deleted. This cannot be undone."),
+      field("Type the tenant's id to confirm", (name) => (typed = text({ required: true })(name))),
+      field("Reason", (name) => (reason = text({ maxlength: 300 })(name)), "Kept in the platform's history"),
       h("div", { class: "actions" }, h("button", { type: "button", onclick: () => box.close() }, "Cancel"),
         h("button", { type: "button", class: "danger", onclick: doing(async () => {
           await call("POST", `tenants/${id}/removal`, { confirm: typed.value.trim(), reason: reason.value.trim() });
@@ -70,7 +70,7 @@ export async function tenantsTab(place) {
     removals.append(receipt);
     for (;;) {
       const { state, requestedBy, doneAt, removed } = await get(`tenants/${id}/removal`);
-      show(receipt, h("h2", {}, `${id}: ${REMOVAL[state]}`), h("p", { class: "muted" }, `Asked for by ${requestedBy}${doneAt ? `, done ${moment(doneAt)}` : ""}.`),
+      show(receipt, h("h2", {}, `${id}: ${REMOVAL[state]}`), h("p", { class: "muted" }, `Requested by ${requestedBy}${doneAt ? `, done ${moment(doneAt)}` : ""}.`),
         h("p", { class: "chips" }, Object.entries(removed).filter(([, count]) => count).map(([what, count]) => h("span", { class: "chip" }, `${count.toLocaleString()} ${what}`))));
       if (state === "done" || !place.isConnected) return;
       await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
@@ -88,14 +88,14 @@ const first = (so, at) => (at ? moment(at) : so.createdAt ? "not yet" : "not kno
 
 function firstKeys(tenant) {
   return h("div", { class: "card", id: "first-keys" }, h("h2", {}, `${tenant.tenantId} is created`),
-    h("p", { class: "muted" }, "These keys are shown once: keep them now."),
+    h("p", { class: "muted" }, "These keys are shown only once. Copy them now."),
     copied("The app's key", tenant.appKey), copied("The content team's key", tenant.key),
-    copied("The app's page", tenant.app.page), copied("The same with curl", tenant.app.curl));
+    copied("Request for the app's page", tenant.app.page), copied("The same request with curl", tenant.app.curl));
 }
 
 function lostKeys(tenant) {
-  return h("div", { class: "card" }, h("h2", {}, `${tenant.tenantId} was created before`),
-    h("p", {}, "Its keys were shown then. If they are lost, rotate both with an overlap of 0 hours."));
+  return h("div", { class: "card" }, h("h2", {}, `${tenant.tenantId} already exists`),
+    h("p", {}, "Its keys were shown when it was created. If they are lost, replace both with an overlap of 0 hours."));
 }
 
 /** A text with a button that copies it. @param {string} label @param {string} value */

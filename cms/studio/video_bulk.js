@@ -34,15 +34,15 @@ const named = (videos) => (videos.length === 1 ? `“${videos[0].title}”` : `$
 
 function takeDown(videos, ended) {
   const why = h("input", { id: "bulk-reason", type: "text", maxlength: 300, autocomplete: "off" });
-  steps(`Take down ${named(videos)}?`, "Take down", videos, ended, [h("p", { class: "question" }, "Each leaves every feed within 15 seconds, also in the middle of a walk."),
-    h("div", { class: "field" }, h("label", { for: "bulk-reason" }, "Reason, for the history"), why)], () => {
+  steps(`Take down ${named(videos)}?`, "Take down", videos, ended, [h("p", { class: "question" }, "They leave all feeds within 15 seconds, also for viewers who are scrolling now."),
+    h("div", { class: "field" }, h("label", { for: "bulk-reason" }, "Reason (shown in History)"), why)], () => {
     const reason = why.value.trim();
     return (video) => post(`videos/${part(video.id)}/takedown`, reason ? { reason } : {});
   });
 }
 
 function restore(videos, ended) {
-  steps(`Restore ${named(videos)}?`, "Restore", videos, ended, [h("p", { class: "question" }, "Each gets its status from before the takedown. One that is not taken down stays as it is.")],
+  steps(`Restore ${named(videos)}?`, "Restore", videos, ended, [h("p", { class: "question" }, "Each video gets the status it had before the takedown. Videos that are not taken down stay as they are.")],
     () => (video) => post(`videos/${part(video.id)}/restore`));
 }
 
@@ -51,7 +51,7 @@ const words = (value) => value.split(",").map((each) => each.trim()).filter(Bool
 function retag(videos, ended) {
   let added, removed;
   steps(`Tags of ${named(videos)}`, "Change tags", videos, ended, [
-    field("Add tags", (id) => (added = text({ maxlength: 400 })(id)), "With commas between them"), field("Remove tags", (id) => (removed = text({ maxlength: 400 })(id)))], () => {
+    field("Add tags", (id) => (added = text({ maxlength: 400 })(id)), "Separate tags with commas"), field("Remove tags", (id) => (removed = text({ maxlength: 400 })(id)))], () => {
     const more = words(added.value), less = new Set(words(removed.value));
     if (!more.length && !less.size) return null;
     return (video) => changed(video, (now) => ({ tags: [...new Set([...now.tags.filter((tag) => !less.has(tag)), ...more])] }));
@@ -84,7 +84,7 @@ async function addToPlaylist(videos, ended) {
   } catch (error) {
     return notice(error.message, "bad");
   }
-  if (!playlists.length) return notice("There is no playlist yet: make one first.", "bad");
+  if (!playlists.length) return notice("There are no playlists yet. Create one on the page Playlists first.", "bad");
   let chosen;
   const faults = h("p", { class: "problem", role: "alert", hidden: true });
   const go = h("button", { type: "button", class: "primary", onclick: async () => {
@@ -92,18 +92,18 @@ async function addToPlaylist(videos, ended) {
     try {
       const playlist = await get(`playlists/${chosen.value}`);
       const ids = [...new Set([...playlist.videoIds, ...videos.map((each) => each.id)])];
-      if (ids.length > MAX_PLAYLIST) throw new Error(`A playlist has room for ${MAX_PLAYLIST} videos; this one has ${playlist.videoIds.length}.`);
+      if (ids.length > MAX_PLAYLIST) throw new Error(`A playlist can have at most ${MAX_PLAYLIST} videos. This one has ${playlist.videoIds.length}.`);
       await call("PATCH", `playlists/${chosen.value}`, { videoIds: ids }, { etag: playlist.etag });
       box.close();
       notice(`${ids.length - playlist.videoIds.length} added to “${playlist.name}”.`);
       await ended([]);
     } catch (error) {
-      show(faults, error.code === "stale_etag" ? "Somebody else saved the playlist meanwhile. Try again." : error.message);
+      show(faults, error.code === "stale_etag" ? "Somebody else changed the playlist at the same time. Try again." : error.message);
       faults.hidden = false;
       go.disabled = false;
     }
   } }, "Add");
-  const box = dialog(`Add ${named(videos)} to a playlist`, faults, field("Playlist", (id) => (chosen = choice(playlists.map((each) => [each.id, each.name]), playlists[0].id)(id)), "At its end; what is in it already stays where it is."),
+  const box = dialog(`Add ${named(videos)} to a playlist`, faults, field("Playlist", (id) => (chosen = choice(playlists.map((each) => [each.id, each.name]), playlists[0].id)(id)), "The videos are added at the end. Videos that are in it already keep their position."),
     h("div", { class: "actions" }, h("button", { type: "button", onclick: () => box.close() }, T.cancel), go));
 }
 

@@ -42,5 +42,5 @@ export async function exportVideos(asked) {
   const link = h("a", { href: URL.createObjectURL(new Blob([csvOf(videos)], { type: "text/csv" })), download: `videos-${new Date().toISOString().slice(0, 10)}.csv` });
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
-  notice(cursor ? `The first ${videos.length.toLocaleString()} of ${total.toLocaleString()} videos are in the file.` : `${videos.length.toLocaleString()} videos are in the file.`);
+  notice(cursor ? `Exported the first ${videos.length.toLocaleString()} of ${total.toLocaleString()} videos.` : `Exported ${videos.length.toLocaleString()} videos.`);
 }

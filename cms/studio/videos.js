@@ -12,9 +12,9 @@ import { exportVideos } from "./video_csv.js";
 import { editVideo } from "./video_form.js";
 
 const STATES = [["", "All states"], ["live", "Live"], ["scheduled", "Scheduled"], ["expired", "Expired"], ["inactive", "Inactive"], ["taken_down", "Taken down"], ["unrated", "Without a rating"]];
-const ORDERS = [["", "Best match first"], ["publishedAt desc", "Newest first"], ["publishedAt asc", "Oldest first"], ["updatedAt desc", "Changed last"], ["title asc", "Title A to Z"], ["title desc", "Title Z to A"],
-  ["views desc", "Most viewed first"], ["views asc", "Least viewed first"], ["category asc", "By category"], ["category desc", "By category, backwards"], ["rating asc", "Mildest rating first"], ["rating desc", "Strongest rating first"],
-  ["state asc", "By state"], ["state desc", "By state, backwards"], ["durationSeconds desc", "Longest first"], ["durationSeconds asc", "Shortest first"], ["id asc", "By id"]];
+const ORDERS = [["", "Best match first"], ["publishedAt desc", "Newest first"], ["publishedAt asc", "Oldest first"], ["updatedAt desc", "Last changed first"], ["title asc", "Title A to Z"], ["title desc", "Title Z to A"],
+  ["views desc", "Most viewed first"], ["views asc", "Least viewed first"], ["category asc", "Category A to Z"], ["category desc", "Category Z to A"], ["rating asc", "Mildest rating first"], ["rating desc", "Strongest rating first"],
+  ["state asc", "State A to Z"], ["state desc", "State Z to A"], ["durationSeconds desc", "Longest first"], ["durationSeconds asc", "Shortest first"], ["id asc", "By id"]];
 const COLUMNS = [["title", "Video"], ["category", "Category"], ["rating", "Rating"], ["publishedAt", "Published"], ["state", "State"], ["views", "Views, 7 days"]];
 const PAGE = 30, LONG_PAGE = 200;
 const MOST_SELECTED = 1000;
@@ -52,7 +52,7 @@ export async function videosTab(place) {
     total = answer.total;
     for (const video of answer.videos) if (selected.has(video.id)) selected.set(video.id, video);
     body.append(...answer.videos.map(row));
-    if (!shown.length) body.append(h("tr", {}, h("td", { colspan: 8, class: "empty" }, "No video fits.")));
+    if (!shown.length) body.append(h("tr", {}, h("td", { colspan: 8, class: "empty" }, "No videos match. Change or clear the filters.")));
     count.textContent = answer.total === 1 ? "1 video" : `${answer.total.toLocaleString()} videos${shown.length < answer.total ? `, ${shown.length.toLocaleString()} shown` : ""}`;
     show(more, answer.nextCursor && h("button", { onclick: doing(() => load(answer.nextCursor)) }, "More"));
     show(pictures, whyNoPictures(shown));
@@ -107,9 +107,9 @@ export async function videosTab(place) {
   }
 
   async function change(video, down) {
-    if (!down && !(await ask("Take this video down?", `“${video.title}” leaves every feed within 15 seconds, also in the middle of a walk.`, "Take down"))) return;
+    if (!down && !(await ask("Take this video down?", `“${video.title}” leaves all feeds within 15 seconds, also for viewers who are scrolling now.`, "Take down"))) return;
     const after = await post(`videos/${encodeURIComponent(video.id)}/${down ? "restore" : "takedown"}`);
-    notice(!down ? "Taken down." : after.status === "active" ? "It may be shown again." : "No longer taken down, and inactive as before.");
+    notice(!down ? "Taken down." : after.status === "active" ? "Restored. Viewers can see it again." : "Restored. It is still inactive, as before.");
     if (loading) await load();
     else body.querySelector(`[data-video="${CSS.escape(video.id)}"]`)?.replaceWith(row(after));
   }
@@ -152,7 +152,7 @@ export async function videosTab(place) {
 
   show(place, h("div", { class: "head" }, h("div", {}, h("h1", {}, "Videos"), count), h("div", { class: "row" },
     h("button", { onclick: doing(() => exportVideos(asked())) }, "Export CSV"), h("button", { onclick: () => importVideos(load) }, "Import"), h("button", { class: "primary", onclick: () => editVideo(null, load) }, "New video"))),
-  h("div", { class: "row filters" }, h("input", { type: "search", placeholder: "Words of title, id, tags, creator, category", "aria-label": "Search", maxlength: 200, "data-filter": "q", oninput: changes("q") }),
+  h("div", { class: "row filters" }, h("input", { type: "search", placeholder: "Search title, id, tags, creator, category", "aria-label": "Search", maxlength: 200, "data-filter": "q", oninput: changes("q") }),
     chosen("state", "State", STATES), chosen("rating", "Only rating", [["", "All ratings"], ...RATINGS]), orders),
   h("details", { class: "more-filters" }, h("summary", {}, "More filters"), h("div", { class: "row filters" },
     picked("category", "Category", categories), picked("tag", "Tag", tags), picked("creator", "Creator", creators), typed("publishedFrom", "Published from", "date"), typed("publishedTo", "Published to", "date"))),

@@ -60,7 +60,7 @@ async function fill(mine) {
       const video = await feed.at(index);
       if (mine !== walk) return;
       if (!video) {
-        if (!$("feed").querySelector(".end")) $("feed").append(element("p", { className: "slide end", textContent: "That was all. Choose another viewer, or come back later." }));
+        if (!$("feed").querySelector(".end")) $("feed").append(element("p", { className: "slide end", textContent: "You have seen all videos. Choose another viewer, or come back later." }));
         return;
       }
       const slide = slideOf(video, index);
@@ -68,7 +68,7 @@ async function fill(mine) {
       seen.observe(slide);
     }
   } catch (error) {
-    if (mine === walk) $("mode").textContent = `The feed did not come: ${error.code ?? error.message}`;
+    if (mine === walk) $("mode").textContent = `The feed could not be loaded: ${error.code ?? error.message}`;
   } finally {
     if (filling === mine) filling = undefined;
   }
@@ -84,7 +84,7 @@ function slideOf(video, index) {
   const clips = demo.clips[video.mainTag] ?? Object.values(demo.clips)[0];
   const clip = clips[[...video.videoId].reduce((sum, sign) => sum + sign.charCodeAt(0), 0) % clips.length];
   const media = element("video", { muted: true, loop: true, playsInline: true, preload: "auto", src: `/front/${clip}.mp4`, poster: `/front/${clip}.jpg` });
-  media.setAttribute("aria-label", `A drawn clip about ${video.mainTag}`);
+  media.setAttribute("aria-label", `An animated clip about ${video.mainTag}`);
   const actions = element("div", { className: "actions" });
   const slide = element("article", { className: "slide" }, media, element("div", { className: "about" }, element("h2", { textContent: video.title }), element("p", { textContent: `${video.mainTag} · ${video.tags.join(", ")}` }), actions));
   slide.dataset.video = video.videoId;
@@ -92,7 +92,7 @@ function slideOf(video, index) {
   toggle("Save", (on) => (on ? session.events.save(video) : session.events.unsave(video)));
   act("Skip", () => session.events.skip(video));
   act("Not interested", () => session.events.notInterested(video));
-  slide.item = { video, index, media, why: partsOf(video).catch(() => ({ text: "That cannot be told now." })) };
+  slide.item = { video, index, media, why: partsOf(video).catch(() => ({ text: "The explanation cannot be loaded now." })) };
   return slide;
 
   function toggle(label, tell) {
@@ -155,14 +155,14 @@ async function partsOf(video) {
     headers: { ...headers, "Content-Type": "application/json" },
     body: JSON.stringify({ limit: 1, why: [video.videoId] }),
   });
-  if (!answer.ok) return { text: "That cannot be told now." };
+  if (!answer.ok) return { text: "The explanation cannot be loaded now." };
   const { live, why } = await answer.json();
   return live.items.find(({ videoId }) => videoId === video.videoId) ?? why[0];
 }
 
 async function explain(item) {
   const { mode, reason, modelVersion } = feed.info;
-  $("mode").textContent = mode === "personalized" ? `Personal, by ${modelVersion}` : `Popular: ${demo.reasons[reason] ?? reason}`;
+  $("mode").textContent = mode === "personalized" ? `Personalized, ranked by ${modelVersion}` : `Popular: ${demo.reasons[reason] ?? reason}`;
   const { contributions = [], text } = await item.why;
   if (current !== item) return;
   const lines = contributions.slice(0, 6).map(({ feature, amount }) => element("li", {}, element("span", { className: "amount", textContent: amount.toFixed(2) }), feature.replaceAll("_", " ")));
@@ -175,14 +175,14 @@ async function believe() {
   const answer = await fetch("/v1/debug/user-signals", { headers: await asOperator() });
   if (mine !== walk) return;
   if (!answer.ok) {
-    $("belief").replaceChildren(element("p", { className: "dim", textContent: answer.status === 404 ? "Nothing yet: watch, like and skip a little." : "It cannot be read now." }));
+    $("belief").replaceChildren(element("p", { className: "dim", textContent: answer.status === 404 ? "Nothing yet. Watch, like and skip some videos." : "It cannot be loaded now." }));
     return;
   }
   const signals = await answer.json();
   const rows = Object.entries(signals.categoryStats).sort(([, a], [, b]) => b.watchTimeMs - a.watchTimeMs);
   const most = Math.max(1, ...rows.map(([, { watchTimeMs }]) => watchTimeMs));
   $("belief").replaceChildren(
-    element("p", { textContent: `${signals.events} events; ${signals.seenVideos} videos seen, ${signals.notInterestedVideos} not wanted, ${Math.round(100 * signals.skipRateLast7d)} % skipped` }),
+    element("p", { textContent: `${signals.events} events; ${signals.seenVideos} videos seen, ${signals.notInterestedVideos} marked “Not interested”, ${Math.round(100 * signals.skipRateLast7d)} % skipped` }),
     ...rows.slice(0, 7).map(([name, { watchTimeMs, skips }]) => {
       const meter = element("meter", { min: 0, max: most, value: watchTimeMs });
       meter.setAttribute("aria-label", `${name}: ${Math.round(watchTimeMs / 1000)} s watched, ${Math.round(skips)} skipped`);

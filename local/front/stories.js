@@ -74,7 +74,7 @@ export function stories({ demo, tenant, viewer, viewers, element }) {
     $("stories").hidden = !$("stories-on").checked;
     if ($("stories").hidden) return;
     $("posted").textContent = "";
-    $("row").replaceChildren(element("span", { className: "dim", textContent: "Reading…" }));
+    $("row").replaceChildren(element("span", { className: "dim", textContent: "Loading …" }));
     try {
       const found = {};
       for (const [name, user] of Object.entries(await viewers())) found[(await knownSoon(() => call("me", { user }))).id] = name;
@@ -82,7 +82,7 @@ export function stories({ demo, tenant, viewer, viewers, element }) {
       names = found;
       await refresh(mine);
     } catch (error) {
-      if (mine === walk) $("row").replaceChildren(element("span", { textContent: `Stories did not come: ${error.message}` }));
+      if (mine === walk) $("row").replaceChildren(element("span", { textContent: `Stories could not be loaded: ${error.message}` }));
     }
   }
 
@@ -107,7 +107,7 @@ export function stories({ demo, tenant, viewer, viewers, element }) {
     said.setAttribute("role", "status");
     const reactions = REACTIONS.map((emoji) => {
       const button = element("button", { type: "button", textContent: emoji });
-      button.addEventListener("click", () => tell(said, () => call(`stories/${story.id}/reaction`, { method: "PUT", body: { emoji } }), () => `${name} is told.`));
+      button.addEventListener("click", () => tell(said, () => call(`stories/${story.id}/reaction`, { method: "PUT", body: { emoji } }), () => `Sent to ${name}.`));
       return button;
     });
     const close = element("button", { type: "button", textContent: "Close" });
@@ -141,7 +141,7 @@ export function stories({ demo, tenant, viewer, viewers, element }) {
     await tell($("posted"), () => call("stories", { method: "POST", body: { text, visibility: "public" }, key: draft }), () => {
       draft = crypto.randomUUID();
       $("text").value = "";
-      return "Posted, for a day.";
+      return "Posted. It is visible for a day.";
     });
     await refresh().catch(() => {});
   });

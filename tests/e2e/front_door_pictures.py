@@ -42,7 +42,7 @@ async def main() -> None:
                 else:
                     await page.keyboard.press("ArrowDown")
                     await page.wait_for_timeout(900)
-            await page.get_by_label("Personal", exact=True).uncheck()
+            await page.get_by_label("Personalization allowed", exact=True).uncheck()
             await page.wait_for_timeout(1_500)
             await _record(page, frames, 6)
             await browser.close()

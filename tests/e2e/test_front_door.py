@@ -93,15 +93,15 @@ async def test_clips_play_and_the_feed_becomes_personal(page: Page) -> None:
     await page.wait_for_timeout(2_500)
     second = await swipe(page)
     assert second != first
-    await page.locator(f'[data-video="{second}"]').get_by_role("button", name="Save").click()
+    await page.locator(f'[data-video="{second}"]').get_by_role("button", name="Save", exact=True).click()
     await page.locator(f'[data-video="{second}"]').get_by_role("button", name="Not interested").click()
-    await expect(page.locator("#belief")).to_contain_text("1 not wanted", timeout=PATIENCE_MS)
+    await expect(page.locator("#belief")).to_contain_text("1 marked “Not interested”", timeout=PATIENCE_MS)
     await expect(page.locator("#belief meter").first).to_be_visible()
-    await page.get_by_label("Personal", exact=True).uncheck()
+    await page.get_by_label("Personalization allowed", exact=True).uncheck()
     await expect(mode).to_contain_text("opted out", timeout=PATIENCE_MS)
     await expect(page.locator("#why")).to_contain_text("demand")
-    await page.get_by_label("Personal", exact=True).check()
-    await expect(mode).to_contain_text("Personal, by", timeout=PATIENCE_MS)
+    await page.get_by_label("Personalization allowed", exact=True).check()
+    await expect(mode).to_contain_text("Personalized, ranked by", timeout=PATIENCE_MS)
     await expect(page.locator("#why li").nth(1)).to_be_visible()
     third = await current(page)
     assert third not in (first, second), "they were seen"
@@ -109,11 +109,11 @@ async def test_clips_play_and_the_feed_becomes_personal(page: Page) -> None:
 
 async def test_kill_switch_viewer_and_app_choices_change_the_feed(page: Page) -> None:
     await current(page)
-    await page.get_by_label("Service may personalize").uncheck()
+    await page.get_by_label("Personalization on (kill switch)").uncheck()
     await expect(page.locator("#mode")).to_contain_text("switched personalization off", timeout=PATIENCE_MS)
-    await page.get_by_label("Service may personalize").check()
+    await page.get_by_label("Personalization on (kill switch)").check()
     await page.get_by_label("Viewer").select_option("Dov")
-    of_another = re.compile("Nothing yet|0 not wanted")  # the playing clip soon reports an event
+    of_another = re.compile("Nothing yet|0 marked")  # the playing clip soon reports an event
     await expect(page.locator("#belief")).to_contain_text(of_another, timeout=PATIENCE_MS)
     await page.get_by_label("App").select_option("tenant_3")
     await current(page)
@@ -163,7 +163,7 @@ async def test_an_operator_switches_a_flag_on_the_live_page(page: Page, machine:
     await flag.get_by_role("button").click()
     await expect(flag.locator(".chip")).to_have_text("off")
     assert machine.app.flags.state()[PERSONALIZED_FEED] is False
-    await expect(page.locator("#attention")).to_contain_text("The kill switch is off")
+    await expect(page.locator("#attention")).to_contain_text("Personalization is switched off")
     await expect(flag.get_by_role("button")).to_be_focused()
     for size in (DESKTOP, PHONE):
         assert await serious(page, size, "live") == []
@@ -196,14 +196,14 @@ async def test_a_story_is_posted_seen_by_another_viewer_and_answered(page: Page)
     await page.get_by_label("Story", exact=True).fill("Rain on the lake")
     row = page.locator("#row")
     await expect(row).to_contain_text("Nobody has posted yet")
-    await page.get_by_role("button", name="Post for a day").click()
+    await page.get_by_role("button", name="Post (visible for a day)").click()
     await expect(row.get_by_role("button", name="Ana: 1 story")).to_be_visible()
 
     await page.get_by_label("Viewer").select_option("Ben")
     await row.get_by_role("button", name="Ana: 1 story, new").click()
     await expect(page.get_by_role("dialog")).to_contain_text("Rain on the lake")
     await page.get_by_role("button", name="🔥").click()
-    await expect(page.get_by_role("dialog")).to_contain_text("Ana is told.")
+    await expect(page.get_by_role("dialog")).to_contain_text("Sent to Ana.")
     await page.evaluate(AXE.read_text())
     found = (await page.evaluate("axe.run()"))["violations"]
     assert [each["id"] for each in found if each["impact"] in ("serious", "critical")] == []

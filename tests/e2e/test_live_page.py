@@ -61,13 +61,13 @@ async def test_operator_signs_in_and_reads_p95_without_scrolling(app: App, open_
     assert box["y"] + box["height"] < DESKTOP[1] / 2, "nobody scrolls for it"
     await expect(figure(page, "feeds")).to_have_text("20")
     content = page.locator("[data-live]")
-    for title in ("Feeds by mode and reason", "Stages of a feed", "Queues", "What the service stands on", "Flags"):
+    for title in ("Feeds by mode and reason", "Stages of a feed", "Queues", "Dependencies", "Flags"):
         await expect(content.get_by_role("heading", name=title)).to_be_visible()
     await expect(content).to_contain_text("cold_start")
     await expect(page.locator("[data-dependency=documents]")).to_have_text("documents: ready")
     await expect(page.locator("[data-flag=personalized-feed] .chip")).to_have_text("on")
     await expect(page.locator("#live-scope")).to_contain_text("The whole service on this machine")
-    await expect(page.locator("#attention")).to_have_text("Nothing fails")
+    await expect(page.locator("#attention")).to_have_text("No problems")
 
 
 async def test_page_refreshes_by_itself_but_not_while_hidden(app: App, open_studio: Open) -> None:
@@ -115,7 +115,7 @@ async def test_app_outage_is_shown_above_the_last_figures(app: App, open_studio:
     await page.route(LIVE, refuse)
     await page.get_by_label("How far back").select_option("last 15 minutes")
     alert = page.get_by_role("alert")
-    await expect(alert).to_contain_text("Too many requests. The figures below are of before.")
+    await expect(alert).to_contain_text("Too many requests. The figures below are old.")
     await expect(figure(page, "feeds")).to_have_text("4")
     await page.unroute(LIVE)
     await expect(alert).to_be_hidden(timeout=NEXT_READ_MS)
@@ -132,9 +132,9 @@ async def test_loading_and_a_failed_first_call_are_shown(app: App, open_studio: 
     await page.get_by_role("link", name="Tenants").click()
     await page.route(LIVE, refuse_late)
     await page.get_by_role("link", name="Live").click()
-    await expect(page.get_by_role("status").filter(has_text="Reading")).to_be_visible()
+    await expect(page.get_by_role("status").filter(has_text="Loading")).to_be_visible()
     go_on.set()
-    await expect(page.get_by_role("alert")).to_contain_text("It is tried again every 5 seconds.")
+    await expect(page.get_by_role("alert")).to_contain_text("The page tries again every 5 seconds.")
     await page.unroute(LIVE)
     await expect(figure(page, "p95")).to_be_visible(timeout=NEXT_READ_MS)
 
@@ -147,7 +147,7 @@ async def test_dead_letters_and_a_pulled_switch_are_shown_first(app: App, open_s
 
     await eventually(pulled)
     page = await open_studio(await operator(app), DESKTOP)
-    await expect(page.locator("#attention")).to_contain_text("The kill switch is off")
+    await expect(page.locator("#attention")).to_contain_text("Personalization is switched off")
     await expect(page.locator("[data-flag=personalized-feed] .chip")).to_have_text("off")
 
 

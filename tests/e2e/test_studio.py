@@ -128,14 +128,14 @@ async def test_editor_changes_a_weight_takes_a_video_down_and_reverts_both(app: 
 
     # Change a weight: positions change in the preview only.
     await page.locator("[data-feature=recent_category]").fill("-2")
-    await expect(page.locator("#draft-summary")).to_contain_text("1 changed")
+    await expect(page.locator("#draft-summary")).to_contain_text("1 weight changed")
     await expect(page.locator("#feed .mark").first).to_be_visible()
     drafted = await shown(page)
     assert drafted != before
     assert (await client.feed()).ids == before
 
     # Save: the SDK's next feed follows.
-    await page.get_by_role("button", name="Save").click()
+    await page.get_by_role("button", name="Save", exact=True).click()
     await expect(page.locator("#draft-bar")).to_be_hidden()
 
     async def follows(wanted: list[str]) -> bool:
@@ -193,7 +193,7 @@ async def test_rule_is_previewed_published_and_disabled_by_keyboard_alone(app: A
     await page.get_by_label("What it does").select_option("pin")
     await page.get_by_label("Video ids").focus()
     await page.keyboard.type("vid_travel_6")
-    await page.get_by_role("button", name="See the effect").focus()
+    await page.get_by_role("button", name="Preview the effect").focus()
     await page.keyboard.press("Enter")
     await expect(page.locator(".effect")).to_contain_text("Matches 1 video.")
     assert (await editor.client.feed()).ids[0] != "vid_travel_6"
@@ -221,7 +221,7 @@ async def test_showing_stronger_ratings_asks_for_confirmation(app: App, open_stu
     page = await open_studio(editor, DESKTOP)
     await page.get_by_role("link", name="Settings").click()
     await page.get_by_label("Strongest rating").select_option("R")
-    await page.get_by_role("button", name="Save").click()
+    await page.get_by_role("button", name="Save", exact=True).click()
     await expect(page.get_by_role("dialog")).to_contain_text("would see up to R instead of PG13")
     await page.get_by_role("dialog").get_by_role("button", name="Yes, show them").click()
     await expect(page.locator("#notices")).to_contain_text("Saved")
@@ -274,7 +274,7 @@ async def test_player_media_is_edited_and_other_fields_stay(app: App, open_studi
         await row.locator(".link").click()
         for label, value in fields.items():
             await page.get_by_label(label.replace("_", " "), exact=True).fill(value)
-        await page.get_by_role("dialog").get_by_role("button", name="Save").click()
+        await page.get_by_role("dialog").get_by_role("button", name="Save", exact=True).click()
         await expect(page.get_by_role("dialog")).to_have_count(0)
         stored: dict[str, Any] = (await editor.get("videos/vid_fitness_1")).json
         return stored
@@ -294,8 +294,8 @@ async def test_player_media_is_edited_and_other_fields_stay(app: App, open_studi
     assert (after["posterUrl"], after["action"], after["metadata"]) == (None, None, {})
     await row.locator(".link").click()
     await page.get_by_label("Captions", exact=True).fill("en: no JSON")
-    await page.get_by_role("dialog").get_by_role("button", name="Save").click()
-    await expect(page.get_by_role("alert")).to_contain_text("Captions must be JSON")
+    await page.get_by_role("dialog").get_by_role("button", name="Save", exact=True).click()
+    await expect(page.get_by_role("alert")).to_contain_text("Captions must be valid JSON")
 
 
 async def test_an_operator_creates_a_tenant_and_sees_its_first_feed(app: App, open_studio: Open) -> None:
@@ -305,10 +305,10 @@ async def test_an_operator_creates_a_tenant_and_sees_its_first_feed(app: App, op
     await page.get_by_role("link", name="Tenants").click()
     id = f"studio-{editor.tenant_id}"
     await page.get_by_label("Id").fill(id)
-    await page.get_by_label("Name").fill("The News")
+    await page.get_by_label("Name", exact=True).fill("The News")
     await page.get_by_role("button", name="Create").click()
     keys = page.locator("#first-keys")
-    await expect(keys).to_contain_text("shown once")
+    await expect(keys).to_contain_text("shown only once")
     app_key = await keys.locator("pre").first.inner_text()
     await page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     await keys.get_by_role("button", name="Copy: The app's key").click()
@@ -316,23 +316,23 @@ async def test_an_operator_creates_a_tenant_and_sees_its_first_feed(app: App, op
     assert await page.evaluate("navigator.clipboard.readText()") == app_key
 
     row = page.locator(f'[data-tenant="{id}"]')
-    await row.get_by_role("button", name="How far is it?").click()
+    await row.get_by_role("button", name="Show setup").click()
     await expect(row.locator(".facts")).to_contain_text("First feednot yet")
     client = replace(editor.client, tenant_id=id).with_key(app_key)
     assert (await client.feed()).status == 200
     await page.reload()
     await expect(keys).to_have_count(0)
-    await row.get_by_role("button", name="How far is it?").click()
+    await row.get_by_role("button", name="Show setup").click()
     await expect(row.locator(".facts")).to_contain_text("First eventnot yet")
     await expect(row.locator(".facts")).not_to_contain_text("First feednot yet")
     assert app_key not in await page.content()
 
     await row.get_by_role("button", name="Remove…").click()
     box = page.get_by_role("dialog")
-    await box.get_by_label("once more").fill("another")
+    await box.get_by_label("to confirm").fill("another")
     await box.get_by_role("button", name="Remove for good").click()
     await expect(page.locator("#notices")).to_contain_text("set confirm to the tenant's id")
-    await box.get_by_label("once more").fill(id)
+    await box.get_by_label("to confirm").fill(id)
     await box.get_by_role("button", name="Remove for good").click()
     await expect(row).to_have_count(0)
     assert (await client.feed()).status == 401
@@ -350,8 +350,8 @@ async def test_editor_reads_learning_results_and_promotes_a_suggestion(app: App,
     await expect(learning).to_contain_text("+5.0 % (between −1.0 % and +12.0 %: it could be chance)")
     await expect(learning.locator("[data-verdict]")).to_have_text("Its users watch more than the holdout.")
     await expect(learning.locator("table.days")).to_contain_text("11 min 0 s")
-    await learning.get_by_role("button", name="Serve it").click()
-    await page.get_by_role("dialog").get_by_role("button", name="Serve it").click()
+    await learning.get_by_role("button", name="Promote").click()
+    await page.get_by_role("dialog").get_by_role("button", name="Promote").click()
     await expect(learning.locator("[data-by]")).to_have_text("Promoted by hand")
     assert (await editor.client.feed()).json["modelVersion"] == "night-1-popularity"
 
@@ -368,7 +368,7 @@ async def test_unreadable_learning_results_are_reported_and_retried(app: App, op
     await expect(page.locator(".cards.learning [role=alert]")).to_contain_text("Too many requests.")
     await page.unroute("**/v1/cms/learning")
     await page.get_by_role("button", name="Try again").click()
-    await expect(page.locator(".cards.learning")).to_contain_text("No night has learned from this tenant yet.")
+    await expect(page.locator(".cards.learning")).to_contain_text("No model has been trained for this tenant yet.")
 
 
 async def test_a_served_page_is_explained_by_its_id_and_user(app: App, open_studio: Open) -> None:

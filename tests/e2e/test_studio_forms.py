@@ -62,7 +62,7 @@ async def test_form_writes_only_touched_fields_and_a_toast_reverts_it(app: App, 
     await tab(page, "Videos")
     assert await page.title() == "Videos · Feed Studio"
     box = await edit_travel(page)
-    await expect(box.get_by_label("Publish")).to_have_value("2026-11-20T12:34:56")
+    await expect(box.get_by_label("Publish at")).to_have_value("2026-11-20T12:34:56")
     await expect(box.locator("[data-field=publishedAt] .hint")).to_contain_text("Time in UTC")
     await save(box)
     assert len(await history(editor)) == changes, "nothing was touched"
@@ -77,7 +77,7 @@ async def test_form_writes_only_touched_fields_and_a_toast_reverts_it(app: App, 
     newest = (await history(editor))[0]
     assert {change["field"] for change in newest["changes"]} <= {"title", "tags", "updatedAt", "updatedBy"}
     await page.locator("#notices").get_by_role("button", name="Undo").click()
-    await expect(page.locator("#notices")).to_contain_text("Taken back.")
+    await expect(page.locator("#notices")).to_contain_text("Reverted.")
     assert (await editor.get(TRAVEL)).json["title"] == before["title"]
 
 
@@ -89,22 +89,22 @@ async def test_every_error_is_shown_at_its_field_and_leaving_with_edits_asks(app
     await title.fill("")
     await link.fill("ftp://cdn.example/a")
     await box.get_by_label("Captions").fill("none")
-    await box.get_by_role("button", name="Save").click()
-    await expect(box.locator("[data-field=captions] .fault")).to_contain_text("Captions must be JSON")
+    await box.get_by_role("button", name="Save", exact=True).click()
+    await expect(box.locator("[data-field=captions] .fault")).to_contain_text("Captions must be valid JSON")
     await box.get_by_label("Captions").fill("")
-    await box.get_by_role("button", name="Save").click()
+    await box.get_by_role("button", name="Save", exact=True).click()
     await expect(box.locator("[data-field=title] .fault")).to_contain_text("Title must not be empty")
     await expect(box.locator("[data-field=playbackUrl] .fault")).to_contain_text("Playback link")
     await expect(title).to_be_focused()
     await expect(link).to_have_attribute("aria-invalid", "true")
 
-    question = page.get_by_role("dialog", name="Throw your changes away?")
+    question = page.get_by_role("dialog", name="Discard your changes?")
     for _ in range(2):
         await page.keyboard.press("Escape")
         await question.get_by_role("button", name="Keep editing").click()
         await expect(link).to_have_value("ftp://cdn.example/a")
     await page.keyboard.press("Escape")
-    await question.get_by_role("button", name="Throw away").click()
+    await question.get_by_role("button", name="Discard changes").click()
     await expect(box).to_have_count(0)
 
     await tab(page, "Settings")
@@ -113,7 +113,7 @@ async def test_every_error_is_shown_at_its_field_and_leaving_with_edits_asks(app
     await question.get_by_role("button", name="Keep editing").click()
     await expect(page.get_by_label("Videos a page")).to_have_value("7")
     await page.get_by_role("link", name="Rules").click()
-    await question.get_by_role("button", name="Throw away").click()
+    await question.get_by_role("button", name="Discard changes").click()
     await expect(page.get_by_role("heading", name="Rules")).to_be_visible()
 
 
@@ -123,23 +123,23 @@ async def test_conflict_keeps_both_versions_and_an_expired_key_loses_no_input(ap
     page = await open_studio(editor, DESKTOP)
     await tab(page, "Videos")
     box = await edit_travel(page)
-    await editor.change("PATCH", TRAVEL, {"title": "Theirs", "mainTag": "sea", "creatorId": "anna"})
+    await editor.change("PATCH", TRAVEL, {"title": "Their value", "mainTag": "sea", "creatorId": "anna"})
     await box.get_by_label("Title").fill("Mine")
     await box.get_by_label("Language").fill("he")
-    await box.get_by_role("button", name="Save").click()
+    await box.get_by_role("button", name="Save", exact=True).click()
     await expect(box.get_by_role("alert")).to_contain_text("Somebody else saved a change")
     await box.get_by_role("button", name="Reload and keep my changes").click()
     await expect(box.get_by_label("Category")).to_have_value("sea")
     await expect(box.get_by_label("Title")).to_have_value("Mine")
-    await expect(box.locator("[data-field=title] .fault")).to_contain_text("Theirs")
+    await expect(box.locator("[data-field=title] .fault")).to_contain_text("Their value")
 
     # The key is revoked while the dialog is open.
     [key] = [each for each in (await ops.get("keys")).json["keys"] if each["name"] == "Anna"]
     assert (await ops.call("DELETE", f"keys/{key['id']}")).status == 204
     await editor.seen()
-    await box.get_by_role("button", name="Save").click()
+    await box.get_by_role("button", name="Save", exact=True).click()
     again = page.get_by_role("dialog", name="Sign in again")
-    await expect(again).to_contain_text("what you are editing stays")
+    await expect(again).to_contain_text("Your edits stay on this page")
     await again.get_by_label("Key").fill("not-a-key-of-anybody")
     await again.get_by_role("button", name="Sign in").click()
     await expect(again.get_by_role("alert")).to_contain_text("Wrong key")
@@ -207,7 +207,7 @@ async def test_import_file_is_previewed_mapped_and_read_again_after_a_repair(
     await expect(box.get_by_label("Headline means")).to_have_value("title")
     await box.get_by_label("Remark means").select_option("title")
     await expect(box.get_by_role("alert")).to_contain_text("Two columns are title")
-    await box.get_by_label("Remark means").select_option("leave it out")
+    await box.get_by_label("Remark means").select_option("Leave out")
     await box.get_by_role("button", name="Import 2 rows").click()
     await expect(box.locator(".report")).to_contain_text("1 updated")
     await expect(box.locator(".report")).to_contain_text("Row 4: ")

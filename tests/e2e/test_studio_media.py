@@ -71,7 +71,7 @@ async def test_images_of_declared_hosts_are_shown_and_clips_play(app: App, open_
     for id in ("fitness", "cooking"):
         await expect(rows[id].locator(".thumb.loaded")).to_be_visible()
         assert await rows[id].locator("img").evaluate(LOADED)
-    await expect(rows["travel"].locator(".thumb")).to_have_attribute("title", "The picture cannot be loaded")
+    await expect(rows["travel"].locator(".thumb")).to_have_attribute("title", "This picture cannot be loaded.")
     await expect(rows["foreign"].locator("img")).to_have_count(0)
     await expect(page.locator("#no-pictures")).to_contain_text("tracker.example")
 
@@ -92,7 +92,7 @@ async def test_images_of_declared_hosts_are_shown_and_clips_play(app: App, open_
 
     await page.set_viewport_size({"width": PHONE[0], "height": PHONE[1]})
     await rows["foreign"].get_by_role("button", name="Play").click()
-    await expect(page.get_by_role("dialog")).to_contain_text("its host is not among the media hosts")
+    await expect(page.get_by_role("dialog")).to_contain_text("its host is not in the media hosts")
     assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert await serious_faults(page) == []
 
@@ -101,7 +101,7 @@ async def test_no_media_is_requested_until_hosts_are_declared(app: App, open_stu
     editor, cdn = await with_pictures(app), Cdn()
     page = await open_studio(editor, DESKTOP, cdn)
     await page.get_by_role("link", name="Videos").click()
-    await expect(page.locator("#no-pictures")).to_contain_text("declare your media hosts in Settings")
+    await expect(page.locator("#no-pictures")).to_contain_text("add your media hosts in Settings")
     await expect(page.locator("main img")).to_have_count(0)
     assert cdn.asked == []
 
@@ -112,7 +112,7 @@ async def test_no_media_is_requested_until_hosts_are_declared(app: App, open_stu
     assert (await editor.get("configuration")).json["mediaHosts"] == [MEDIA_HOST]
     await page.get_by_role("link", name="Videos").click()
     assert cdn.asked == []
-    await page.get_by_role("button", name="Reload for the pictures").click()
+    await page.get_by_role("button", name="Reload the page to see the pictures").click()
     await expect(page.locator('tr[data-video="vid_fitness_1"] .thumb.loaded')).to_be_visible(timeout=SLOW_MS)
 
     # Another tenant in the same tab has its own hosts, here none.

@@ -48,7 +48,7 @@ async def test_rule_is_built_from_choices_and_previewed_for_a_viewer_and_time(ap
     await expect(box.locator('[data-token="DE"]')).to_contain_text("Germany")
     starts = (datetime.now(UTC) + timedelta(days=7)).replace(second=30, microsecond=0)  # a full minute shows none
     await box.get_by_label("From", exact=True).fill(starts.strftime("%Y-%m-%dT%H:%M:%S"))
-    await box.get_by_role("button", name="See the effect").click()
+    await box.get_by_role("button", name="Preview the effect").click()
     effect = box.locator(".effect")
     await expect(effect).to_contain_text("Matches 3 videos.")
     await expect(effect.get_by_label("Country")).to_have_value("DE")
@@ -56,7 +56,7 @@ async def test_rule_is_built_from_choices_and_previewed_for_a_viewer_and_time(ap
     await expect(effect.locator("section", has_text="After").locator("li").first).to_contain_text("vid sea")
     await effect.get_by_label("When").fill(datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S"))
     await effect.get_by_label("When").blur()
-    await expect(effect).to_contain_text("does not hold for this viewer at this time")
+    await expect(effect).to_contain_text("does not apply to this viewer at this time")
 
     # A value that no video has is reported, and saving asks for confirmation.
     await box.get_by_role("button", name="Remove rock, paper").click()
@@ -66,12 +66,12 @@ async def test_rule_is_built_from_choices_and_previewed_for_a_viewer_and_time(ap
     await expect(note).to_contain_text("“papr”: No video has this tag yet.")
     await effect.get_by_label("When").fill((starts + timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%S"))
     await effect.get_by_label("When").blur()
-    await expect(effect.locator("[data-nothing]")).to_contain_text("matches no video, so it would do nothing")
+    await expect(effect.locator("[data-nothing]")).to_contain_text("matches no video, so it would have no effect")
     await expect(effect.locator("[data-nothing]")).to_contain_text("Tags (any): papr.")
     await box.get_by_role("button", name="Publish", exact=True).click()
-    question = page.get_by_role("dialog", name="Is this meant?")
+    question = page.get_by_role("dialog", name="Save unknown values?")
     await expect(question).to_contain_text("Tags (any): papr")
-    await question.get_by_role("button", name="Save it so").click()
+    await question.get_by_role("button", name="Save anyway").click()
     await expect(page.locator(".rule-card")).to_contain_text("The sea")
     [rule] = (await editor.get("rules")).json["rules"]
     assert (rule["match"]["tags"], rule["audience"]["countries"], rule["id"][:8]) == (["papr"], ["DE"], "the-sea-")

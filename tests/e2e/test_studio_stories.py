@@ -33,7 +33,7 @@ async def test_reported_stories_are_read_kept_and_removed_by_keyboard(app: App, 
     await page.get_by_role("link", name="Stories", exact=True).click()
     quiet, loud = (page.locator(f'[data-story="{story["id"]}"]') for story in (held, removed))
     await expect(quiet).to_contain_text("Reported for 1 × hate")
-    await expect(quiet).to_contain_text("Held back")
+    await expect(quiet).to_contain_text("Hidden")
     await expect(quiet).to_contain_text("Look at <b>this</b>.")
     for width, height in (PHONE, DESKTOP):
         await page.set_viewport_size({"width": width, "height": height})
@@ -44,7 +44,7 @@ async def test_reported_stories_are_read_kept_and_removed_by_keyboard(app: App, 
     await expect(loud.get_by_role("button", name="Show it again")).to_be_focused()
     await loud.get_by_role("button", name="Remove").press("Enter")
     await page.get_by_role("dialog").get_by_role("button", name="Remove").press("Enter")
-    await expect(page.get_by_text("Nothing waits. Stories that viewers report are shown here.")).to_be_visible()
+    await expect(page.get_by_text("No reported stories. Stories that viewers report appear here.")).to_be_visible()
     assert (await sees(viewer, held["id"]), await sees(viewer, removed["id"])) == (True, False)
 
 

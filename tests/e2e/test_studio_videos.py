@@ -62,7 +62,7 @@ async def test_list_searches_sorts_counts_and_exports(app: App, open_studio: Ope
     await page.get_by_label("Only published to").fill("2024-05-01")
     await expect(count).to_have_text("1 video")
     await page.get_by_label("Only category").fill("nothing")
-    await expect(page.get_by_text("No video fits.")).to_be_visible()
+    await expect(page.get_by_text("No videos match. Change or clear the filters.")).to_be_visible()
     await page.get_by_role("button", name="Clear filters").click()
 
     head = page.locator("th[data-sort=title]")
@@ -135,7 +135,7 @@ async def test_many_videos_are_changed_at_once_and_failures_are_named(app: App, 
     await pick(*three)
     await bulk.get_by_role("button", name="Take down").click()
     assert await serious_faults(page) == []
-    await box.get_by_label("Reason, for the history").fill("Licence ended")
+    await box.get_by_label("Reason (shown in History)").fill("Licence ended")
     await box.get_by_role("button", name="Take down").click()
     await expect(box.get_by_role("alert")).to_have_text("2 done, 1 failed.")
     await expect(box.locator("#bulk-failures li")).to_contain_text("vid_cooking_1 Too busy just now.")
