@@ -1,4 +1,4 @@
-"""Measures what telemetry costs a feed request: counters, stage times, trace id, and the share of sampled spans.
+"""Measures the CPU that telemetry adds to a feed request: counters, stage times, trace id, sampled spans.
 
 Each part is measured alone, as often as one request does it, and added up. `share` is that sum over the CPU of a whole
 personalized request including telemetry. Measuring the request with and without telemetry would be too noisy. Exports

@@ -1,4 +1,4 @@
-"""Compares the CPU and bytes of a batch of 20 events, from request to statistics, with those of another version.
+"""Compares the CPU and bus bytes of a batch of 20 events, from request to statistics, with another version.
 
 `python -m benchmarks.write_path REVISION` checks the revision out. Each version is a process with the Azure SDKs and
 its own test servers, and they alternate.

@@ -1,4 +1,4 @@
-"""Generated content from which a process builds its first pages before it serves users.
+"""Made-up videos and signals: a process builds two pages from them, and throws them away, before it serves users.
 
 One-time costs of the first page (a library loaded late, memory allocated) are then paid before a user asks.
 """

@@ -1,4 +1,4 @@
-"""Signed ticket with the hosts from which a tenant's Studio page can load pictures and clips. Pure.
+"""Media ticket: a signed token that names the hosts from which the Studio, a tenant's CMS page, can load media. Pure.
 
 The page is opened without a key, so the server does not know the tenant. The ticket has the list of hosts and an expiry
 time, with a MAC. Its text has only letters, digits, `.` and `_`, because firewalls count dashes.

@@ -245,7 +245,7 @@ async def test_cors_appends_to_vary() -> None:
     assert Cors("").vary("X-User") == "X-User"
 
 
-async def test_headers_are_found_in_lower_case_whatever_the_sdks_mapping_is() -> None:
+async def test_lower_case_names_find_headers_in_every_mapping_of_the_library() -> None:
     sent = {"X-User": "u", "x-api-key": "k"}
     request = func.HttpRequest("GET", "/", headers=sent, body=b"")
     other = SimpleNamespace(headers=MappingProxyType(sent))

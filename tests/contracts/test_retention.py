@@ -79,7 +79,7 @@ async def test_marker_lives_14_days_and_outlives_every_message(world: World) -> 
     assert MESSAGE_TTL_SECONDS < MAX_AGE_SECONDS < 14 * DAY
 
 
-async def test_fold_drops_data_older_than_90_days_and_keeps_a_dislike_until_then(world: World) -> None:
+async def test_fold_drops_all_data_older_than_90_days_and_keeps_a_younger_dislike(world: World) -> None:
     await world.send("not_interested", "disliked")
     await world.days_pass(45)
     await world.send("complete", "watched")

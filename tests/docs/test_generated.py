@@ -11,7 +11,7 @@ ADVICE = "run: .venv/bin/python -m tests.docs.generated"
 
 
 @pytest.mark.parametrize("name", WHOLE)
-def test_generated_page_is_up_to_date(name: str) -> None:
+def test_generated_page_of_docs_is_up_to_date(name: str) -> None:
     assert pages()[name].text == WHOLE[name](), ADVICE
 
 

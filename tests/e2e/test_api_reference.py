@@ -22,7 +22,7 @@ async def app(tmp_path_factory: pytest.TempPathFactory):
         yield app
 
 
-async def test_api_reference_makes_a_call_without_any_other_host(app: App, tmp_path: Path) -> None:
+async def test_api_reference_page_calls_the_api_and_loads_nothing_from_other_hosts(app: App, tmp_path: Path) -> None:
     if not CHROMIUM.exists():
         leave_out("the API reference needs Chromium: apt-get install chromium, or name one in CHROMIUM")
     client = await app.tenant(make_videos(5))

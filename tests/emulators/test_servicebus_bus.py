@@ -193,7 +193,7 @@ async def test_message_left_out_is_not_settled_with_its_neighbors(broker, bus):
     assert in_subscription(broker, ROLLUP) == [held[4].message_id]
 
 
-async def test_lock_lost_within_a_range_is_reported_and_its_neighbors_are_settled(broker, bus):
+async def test_message_whose_lock_is_lost_is_reported_and_the_others_are_settled(broker, bus):
     session, held = await session_with(bus, 9)
     broker.faults.add(Fault("settle", condition="com.microsoft:message-lock-lost"))
     with pytest.raises(LockLost):

@@ -1,4 +1,5 @@
-"""Sends Cosmos DB requests without the SDK: connection pool, Entra token, and pauses for failing endpoints.
+"""Sends Cosmos DB requests without the SDK: it pools connections, adds an Entra token,
+and skips an endpoint for a while after it failed.
 
 An endpoint that failed rests for a while, and the next one of the list is used. When all rest, there is none, and the
 caller uses the SDK. It also does after an answer that it does not trust (`Unusual`).

@@ -90,7 +90,7 @@ def test_tenant_can_require_a_token_from_apps() -> None:
 
 
 @pytest.mark.parametrize("scope", ["cms", "privacy", "ops"])
-def test_server_keys_need_no_token(scope: str) -> None:
+def test_calls_with_a_server_key_need_no_user_token(scope: str) -> None:
     required = Caller(Tenant(TENANT, require_user_token=True), frozenset({scope}), "server")
     assert not tokens_with().user_of(required, headers(), NOW).verified
 
