@@ -1,4 +1,4 @@
-// The shell: the header with the state of the switch, the tabs, and what a tab shows while it loads or fails.
+// App shell: header with the state of personalization, the tabs, and the loading and error states of a tab.
 
 import { call, forget, get, session, whenExpired } from "./api.js";
 import { doing, h, notice, show, skeleton } from "./dom.js";

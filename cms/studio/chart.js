@@ -1,4 +1,4 @@
-// Charts by hand, in SVG: bars over an axis, values by pointer and by keys, and the same as a table.
+// Bar charts in SVG, with values by pointer or keyboard, and a table of the same values.
 
 import { h, show } from "./dom.js";
 

@@ -1,4 +1,4 @@
-// The kinds of controls that forms are made of. Each turns a value of a document into the text that is compared, and back.
+// Controls of forms. Each converts a document's value to a text that can be compared, and back.
 
 import { h, localTime, utc } from "./dom.js";
 import { T } from "./texts.js";

@@ -1,4 +1,4 @@
-// Building the page: elements from names and values, never from markup, so that no text can become code.
+// Builds elements from names and values, never from markup, so no text can become code.
 
 import { T } from "./texts.js";
 

@@ -1,4 +1,4 @@
-// What the arms of an experiment achieved: each measure against the control, with the interval that holds it.
+// Report of an experiment: each measure of each arm against the control, with its confidence interval.
 
 import { h, moment } from "./dom.js";
 

@@ -1,4 +1,4 @@
-// Experiments: two to eight arms against each other, what runs, and what each arm achieved.
+// Experiments: create, start and stop them, and show the report of each arm.
 
 import { call, get, post } from "./api.js";
 import { line, tokens } from "./controls.js";

@@ -1,4 +1,4 @@
-// Named feeds: parts of the catalog under their own name, with drafts, and the experiments that run in each.
+// Named feeds, with their drafts and the experiments that run in each.
 
 import { call, get, post } from "./api.js";
 import { figure, line, oneOf } from "./controls.js";

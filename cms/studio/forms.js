@@ -1,5 +1,5 @@
-// One form for everything that is edited: it sends what was touched and nothing else, tells every fault at its field, and
-// loses no edit to a fault, a conflict, Escape or a key that has ended.
+// The form of every editor. It sends only changed fields, shows each fault at its field, and keeps edits through faults,
+// conflicts, Escape and an expired key.
 
 import { get, post } from "./api.js";
 import { ask, dialog, doing, h, notice, show } from "./dom.js";

@@ -1,4 +1,4 @@
-// Who changed what, when and why; and taking it back.
+// History: who changed what, when and why, with a button that reverts a change.
 
 import { get, post } from "./api.js";
 import { ask, doing, h, moment, notice, show } from "./dom.js";

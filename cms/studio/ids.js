@@ -1,4 +1,4 @@
-// Ids made of names.
+// Makes ids from names.
 
 import { post } from "./api.js";
 

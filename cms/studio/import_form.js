@@ -1,4 +1,4 @@
-// Importing videos from a file: a template, what its columns mean, its first rows, and what became of each row.
+// Import of videos from a file: template, column mapping, first rows, and the result of each row.
 
 import { call, get } from "./api.js";
 import { dialog, doing, h, show } from "./dom.js";

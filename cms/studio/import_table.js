@@ -1,4 +1,4 @@
-// A table of videos before it is sent: read as the service reads it, so that its columns can be named and its rows looked at.
+// Parses a table of videos as the service does, to show its first rows and map its columns before the upload.
 
 /** Columns that a file can have; the first ones stand in the template. */
 export const COLUMNS = ["id", "title", "playbackUrl", "mainTag", "tags", "creatorId", "durationSeconds", "maturityRating", "language", "countries",

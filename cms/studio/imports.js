@@ -1,4 +1,4 @@
-// Imports: the jobs of large files of videos and of past events, how far each is, and the rows that were refused.
+// Import jobs of videos and of past events, with their progress and refused rows.
 
 import { call, get } from "./api.js";
 import { doing, h, moment, notice, show, skeleton } from "./dom.js";

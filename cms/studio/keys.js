@@ -1,4 +1,4 @@
-// For operators: the keys of whoever is signed in, the public keys of user tokens, and what protects the tenant.
+// Keys, for operators: API keys of the signed-in tenant, public keys of user tokens, and the protected settings.
 
 import { call, get, post, session } from "./api.js";
 import { figure, instant, jsonText, line, onOff } from "./controls.js";

@@ -1,4 +1,4 @@
-// What each night learns: what is served of it and why, what it is worth, and what people watch with and without it.
+// Learning: the models of each night, which one is served and why, their measured gain, and the holdout.
 
 import { get, post } from "./api.js";
 import { ask, doing, h, notice, show } from "./dom.js";

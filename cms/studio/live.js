@@ -1,4 +1,4 @@
-// For operators: how the service does at the moment, read again every few seconds while somebody looks.
+// Live figures for operators, read again every few seconds while the page is visible.
 
 import { call, get } from "./api.js";
 import { h, show } from "./dom.js";

@@ -1,5 +1,5 @@
-// Pictures and clips. They come from the hosts that the tenant declares and from no other: the page is opened with a ticket
-// that names them, and its policy allows exactly those.
+// Pictures and clips, loaded only from the media hosts that the tenant declares. The page is opened with a ticket that names
+// these hosts, and its content security policy allows exactly those.
 
 import { get, session } from "./api.js";
 import { dialog, doing, h, hue, notice, show } from "./dom.js";

@@ -1,4 +1,4 @@
-// Model versions: which one is served, what two of them weigh differently, and bringing, serving and taking back.
+// Model versions: the live one, a comparison of two, and upload, promotion, rollback and deletion.
 
 import { call, get, post } from "./api.js";
 import { area, ask, choice, dialog, doing, field, h, moment, notice, show, skeleton } from "./dom.js";

@@ -1,4 +1,4 @@
-// How videos and categories do over 7, 28 and 90 days: sums, a chart of the days, and who has the most.
+// Performance of videos and categories over 7, 28 and 90 days: totals, a chart per day, and the top rows.
 
 import { get } from "./api.js";
 import { barChart } from "./chart.js";

@@ -1,5 +1,5 @@
-// Pickers: what can be picked appears below a field while somebody writes (the ARIA combobox pattern). What no video has,
-// or no list knows, can be written too, and is said to be so.
+// Pickers: suggestions below a field while the user types (the ARIA combobox pattern). Other values can be typed too; they
+// are marked as unknown.
 
 import { tokenBox } from "./controls.js";
 import { debounce, h, show } from "./dom.js";

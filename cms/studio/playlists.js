@@ -1,4 +1,4 @@
-// Playlists: an order of videos that rules pin from or limit a feed to.
+// Playlists: ordered videos that rules can pin, or limit a feed to.
 
 import { call, get } from "./api.js";
 import { line } from "./controls.js";

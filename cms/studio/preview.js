@@ -1,4 +1,4 @@
-// The feed as somebody would see it, why, and what moving a weight would do to it.
+// Preview: the feed of a described viewer, the reasons for each video, and the effect of changed weights.
 
 import { call, get, post } from "./api.js";
 import { choice, clock, debounce, doing, field, h, list, notice, show, text } from "./dom.js";

@@ -1,4 +1,4 @@
-// What a rule would do, as somebody for whom it is made would see it, when it holds: the feed before and after.
+// Preview of a rule: the feed before and after it, for a viewer of its audience at a time when it applies.
 
 import { post } from "./api.js";
 import { zone } from "./controls.js";

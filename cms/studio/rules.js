@@ -1,4 +1,4 @@
-// Rules: what is in force, what waits as a draft, and what a rule would do before it is saved.
+// Rules: live rules, drafts, and a preview of a rule's effect before it is saved.
 
 import { call, get, post } from "./api.js";
 import { figure, instant, line, oneOf, written } from "./controls.js";

@@ -1,4 +1,4 @@
-// Series: the videos of each in their order.
+// Series: the videos of each, by season and episode.
 
 import { call, get } from "./api.js";
 import { choice, clock, doing, field, h, notice, show, skeleton } from "./dom.js";

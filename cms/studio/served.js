@@ -1,4 +1,4 @@
-// What a page was: pasted ids of a page and its user, and what can still be told of it.
+// Served page: explains a page by its feed request id and user hash, as far as it is still known.
 
 import { call } from "./api.js";
 import { field, h, moment, show, text } from "./dom.js";

@@ -1,4 +1,4 @@
-// The tenant's configuration, with a question before anybody is shown stronger ratings.
+// The tenant's configuration. Asks before a change shows viewers stronger ratings.
 
 import { call, get } from "./api.js";
 import { figure, oneOf, onOff, tokens, written } from "./controls.js";

@@ -1,4 +1,4 @@
-// The draft of the settings: what it would change, publishing it, and throwing it away.
+// Draft of the settings: shows its changes, publishes it, discards it.
 
 import { call, get, post } from "./api.js";
 import { doing, h, moment, notice, show } from "./dom.js";

@@ -1,4 +1,4 @@
-// Signing in, and signing in again when a key has ended while somebody works.
+// Sign-in, also over an open page when its key has expired.
 
 import { call, oddCharacter, pasted, remember, session } from "./api.js";
 import { dialog, doing, field, h, show, text } from "./dom.js";

@@ -1,4 +1,4 @@
-// Where pickers find what can be picked: values of the catalog, videos, playlists, countries and languages.
+// Suggestions for pickers: values of the catalog, videos, playlists, countries and languages.
 
 import { get } from "./api.js";
 

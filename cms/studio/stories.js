@@ -1,4 +1,4 @@
-// Stories that viewers reported: what they say, what was reported, and the two things an editor can do.
+// Reported stories: their content and reports, and the editor's two actions, approve and remove.
 
 import { get, post } from "./api.js";
 import { ask, doing, h, moment, notice, show, skeleton } from "./dom.js";

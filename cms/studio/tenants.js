@@ -1,4 +1,4 @@
-// For operators: creates tenants, shows their first keys once, tells how far each has come, and removes them.
+// Tenants, for operators: creates them, shows their first keys once, shows their set-up state, and removes them.
 
 import { call, get } from "./api.js";
 import { line, oneOf } from "./controls.js";

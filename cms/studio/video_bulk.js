@@ -1,4 +1,4 @@
-// What is done to many videos at once: one call for each, a few at a time, each answered by itself and in the history.
+// Bulk actions on videos: one call per video, a few in parallel, each with its own result and history entry.
 
 import { call, get, post } from "./api.js";
 import { choice, dialog, field, h, notice, show, text } from "./dom.js";

@@ -1,4 +1,4 @@
-// The list as a table for spreadsheets.
+// CSV export of the video list, for spreadsheets.
 
 import { get } from "./api.js";
 import { h, notice } from "./dom.js";

@@ -1,4 +1,4 @@
-// One video's form: every field of it that a team writes.
+// Form of a video: every field that a content team can set.
 
 import { call, get, post } from "./api.js";
 import { figure, instant, jsonText, line, oneOf } from "./controls.js";

@@ -1,4 +1,4 @@
-// Weights as a line of text, such as `quality: 1, recency: 0.5`, and back.
+// Converts weights to a line of text, such as `quality: 1, recency: 0.5`, and back.
 
 import { written } from "./controls.js";
 

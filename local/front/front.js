@@ -1,4 +1,4 @@
-// The front door: a feed that plays, what it tells the service, and what the service makes of it.
+// Demo page: plays a feed, sends its events, and shows why each video was chosen and what is stored about the viewer.
 import { stories } from "/front/stories.js";
 import { startSession } from "/front/video-feed.js";
 

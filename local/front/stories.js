@@ -1,4 +1,4 @@
-// Stories above the feed: what people post for a day. Only where the flag `stories` is on.
+// Row of stories above the feed, shown while the flag `stories` is on.
 const $ = (id) => document.getElementById(id);
 const KEY = { name: "ECDSA", namedCurve: "P-256" };
 const REACTIONS = ["👍", "❤️", "😂", "😮", "😢", "🔥"];
