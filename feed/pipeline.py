@@ -161,15 +161,17 @@ class Feed:
         await self.dark_launch.close()
         await self.catalogs.close()
 
-    def warm_up(self, now: float) -> None:
-        """Build pages of generated content, the way requests are served, so that no user waits for one-time costs.
-        Calls no dependency."""
+    def warm_up(self, now: float) -> list[bytes]:
+        """Build a personal and a popular page of generated content, the way requests are served, so that no user waits
+        for one-time costs. Calls no dependency. Returns the JSON of both, which only tests read."""
         tenant, catalog = warm_up.TENANT, warm_up.made_up_catalog(now)
         query = FeedQuery(tenant.default_limit, None, NO_HINTS, True)
         session = FeedSession(query, tenant, "", self._served(query, tenant, "", now), now)
+        bodies = []
         for reason in (None, "cold_start"):
             selection = self._select(session, catalog, warm_up.made_up_signals(now), reason)
-            self._page(session, catalog, selection).body(catalog)
+            bodies.append(self._page(session, catalog, selection).body(catalog))
+        return bodies
 
     async def serve_feed(
         self,

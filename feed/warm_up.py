@@ -25,7 +25,7 @@ def made_up_catalog(now: float) -> Catalog:
         video = Video(
             id=f"video-{number}",
             title="",
-            playback_url="",
+            playback_url="https://cdn.invalid/video.m3u8",
             category=category,
             tags=(category,),
             creator=category,

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
+import orjson
 import pytest
 
 from local.demo import SDK_KEY, TENANTS
@@ -103,3 +104,10 @@ async def test_warm_up_counts_no_request_and_reads_nothing(tmp_path: Path) -> No
         app.services.feed.warm_up(app.clock.now())
         assert dict(app.services.telemetry.counters) == before
         assert app.documents.reads == reads
+
+
+async def test_warm_up_fills_a_personal_and_a_popular_page(tmp_path: Path) -> None:
+    async with served(tmp_path, content_refresh_seconds=30.0) as app:
+        personal, popular = map(orjson.loads, app.services.feed.warm_up(app.clock.now()))
+    assert (personal["mode"], popular["reason"]) == ("personalized", "cold_start")
+    assert [len(page["items"]) for page in (personal, popular)] == [20, 20]

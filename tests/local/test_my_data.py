@@ -73,7 +73,7 @@ async def test_own_files_become_a_feed_with_a_report(
         assert "60 videos in" in printed
         assert key not in printed
         await _check_export(served.app, tmp_path / "out")
-        with pytest.raises(BadSetting, match="there already"):
+        with pytest.raises(BadSetting, match="exists already"):
             async with asyncio.timeout(60), prepared(arguments(tmp_path)):
                 raise AssertionError("unreachable")
 
