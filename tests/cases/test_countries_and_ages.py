@@ -75,7 +75,7 @@ async def test_rule_for_children_applies_to_every_band_with_children_in_it(app: 
     assert len((await editor.client.feed(ageBand="13-17")).ids) == 2
 
 
-async def test_policy_that_shows_some_ages_more_requires_confirmation(app: App) -> None:
+async def test_policy_that_widens_what_some_ages_see_requires_confirmation(app: App) -> None:
     editor = await new_editor(app, VIDEOS)
     assert (await editor.change("PATCH", "configuration", {"ageBandPolicies": {"0-12": "G"}})).status == 200
     asked = await editor.change("PATCH", "configuration", {"ageBandPolicies": {"0-12": None, "0-5": "G", "7-12": "G"}})

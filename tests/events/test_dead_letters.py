@@ -120,7 +120,7 @@ async def test_unreadable_letters_stay_and_the_rest_is_replayed(world: World) ->
     assert await world.fold_all() == ["folded"]
 
 
-async def test_letter_past_the_duplicate_check_stays_with_that_reason(world: World) -> None:
+async def test_dead_letter_too_old_for_the_duplicate_check_is_not_replayed(world: World) -> None:
     await world.bury(batch(1))
     world.now += MAX_AGE_SECONDS + 1
     assert await world.replay() == 1
