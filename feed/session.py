@@ -1,4 +1,4 @@
-"""The feed session: one request with the videos that its walk has served, and the inputs of filters and ranking."""
+"""One feed request, with the videos that the pages before it served, and what filters and ranking need of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Stores views of and reactions to stories: one small document per person and fact, in the story's own partition.
+"""Stores views of and reactions to stories: one small document for each view and each reaction, in the partition
+of the story.
 
     view:PERSON        created once; writing it again changes nothing
     reaction:PERSON    one per person; another emoji replaces it, and taking it back sets the emoji to null

@@ -202,7 +202,7 @@ def declared() -> list[Endpoint]:
 
 
 @pytest.mark.parametrize("package", ARROWS)
-def test_a_package_imports_only_what_the_arrows_allow(package: str) -> None:
+def test_a_package_imports_only_the_packages_listed_for_it(package: str) -> None:
     found = [
         wrong
         for path in sources(package)

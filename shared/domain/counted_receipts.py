@@ -1,4 +1,4 @@
-"""Records which (position, event type) pairs of a user's newest receipts the statistics counted. Pure.
+"""Remembers which events the statistics have counted for a user's newest pages, as (position, event type) pairs. Pure.
 
 Each pair of a receipt counts once. At most `MAX_RECEIPTS` are kept, the newest by serving time, and none that was
 served more than `SPAN_SECONDS` before the newest: no event can quote those any more. `oldest` is the serving time of

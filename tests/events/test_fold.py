@@ -169,7 +169,7 @@ def test_counts_above_the_caps_stay_within_the_stated_bound_in_any_order(seed: i
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 2**32 - 1))
-def test_full_rings_keep_the_newest_in_any_order(seed: int) -> None:
+def test_full_rings_keep_the_newest_entries_whatever_order_they_came_in(seed: int) -> None:
     draw = np.random.default_rng(seed)
     history = [event((COMPLETE, NOT_INTERESTED)[n % 2], n, int(draw.integers(0, 6 * 86_400_000))) for n in range(1_300)]
     first = folded([history[at : at + 100] for at in range(0, 1_300, 100)], {})

@@ -305,7 +305,7 @@ def test_package_targets_the_deployed_python_version(prod: Snapshot):
         assert f"python{package.PYTHON}@" in container["image"]
 
 
-def test_operations_program_works_when_passed_as_an_argument(prod: Snapshot):
+def test_operations_program_runs_when_the_job_passes_its_text_to_python(prod: Snapshot):
     program = (ROOT / "infra" / "operate.py").read_text()
     for job in prod.all("Microsoft.App/jobs"):
         (container,) = job.at("properties.template.containers")
