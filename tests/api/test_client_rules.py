@@ -149,7 +149,7 @@ def test_fractional_numbers_are_doubles_with_a_fractional_example() -> None:
     shown = document["paths"]["/v1/feed"]["get"]["responses"]["200"]["content"]["application/json"]["example"]
     for name in ("durationSeconds", "score"):
         assert (video[name]["type"], video[name]["format"]) == ("number", "double")
-        assert "also where it is whole" in video[name]["description"]
+        assert "also if it is whole" in video[name]["description"]
         assert shown["items"][0][name] % 1
 
 
