@@ -116,7 +116,7 @@ async def test_unservable_model_and_stopped_promotion_are_reported(app: App) -> 
     assert await app.services.flags_refresher.refresh()
     assert not shown["promoting"]
     assert (shown["served"]["by"], shown["served"]["personal"]) == ("shipped", global_model().version)
-    assert "cannot be served" in shown["served"]["why"]
+    assert "models are invalid" in shown["served"]["why"]
 
 
 async def test_learning_page_is_readable_by_the_tenants_content_team_only(app: App) -> None:
