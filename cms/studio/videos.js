@@ -28,7 +28,7 @@ export async function videosTab(place) {
   const more = h("div", { class: "actions center" });
   const count = h("p", { class: "muted", id: "video-count", role: "status" });
   const pictures = h("div", {});
-  const all = h("input", { type: "checkbox", "aria-label": "Select every video shown", onchange: () => selectAll(all.checked) });
+  const all = h("input", { type: "checkbox", "aria-label": "Select every video shown", disabled: true, onchange: () => selectAll(all.checked) });
   const others = h("div", { class: "row" });
   const bar = bulkBar(selected, { changed: () => drawSelection(), done: () => load() });
 
@@ -85,6 +85,7 @@ export async function videosTab(place) {
   function drawSelection() {
     for (const line of body.querySelectorAll("tr[data-video]")) line.querySelector("input").checked = selected.has(line.dataset.video);
     const here = shown.filter((video) => selected.has(video.id)).length;
+    all.disabled = !shown.length;
     all.checked = here > 0 && here === shown.length;
     all.indeterminate = here > 0 && here < shown.length;
     const wanted = Math.min(total, MOST_SELECTED);
