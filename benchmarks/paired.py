@@ -8,7 +8,7 @@ medians in µs of CPU for one operation. `ratio` is the median of all rounds' ra
     kept            has the signals in memory
     newcomer        a user without signals
     …_gzip          the client accepts gzip
-    switched_off    a page while the kill switch is off
+    switched_off    a page while the kill switch is pulled
     events path     a batch's request, its fold and its part of the roll-up, summed per round
 
 With `--machine-code` both processes run the revision, and `after` uses the package's machine code of the ranking's

@@ -146,7 +146,7 @@ async def _change_content(server: Served, seen: Seen) -> None:
 
 
 async def _flip_flags(flags: Path) -> None:
-    """Switch the kill switch off every twenty seconds, for three seconds."""
+    """Pull the kill switch every twenty seconds, for three seconds."""
     while True:
         await asyncio.sleep(17)
         _write_flags(flags, False)
