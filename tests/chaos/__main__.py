@@ -23,6 +23,7 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from math import inf
 from pathlib import Path
 
 import aiohttp
@@ -37,6 +38,7 @@ from ranking.stats import DAILY_DAYS, DAY_IMPRESSIONS, DAY_VIEWS, DAY_WATCH_MS, 
 from shared.adapters.backends import flags_file
 from shared.adapters.blobs.port import ARCHIVE
 from shared.adapters.bus.port import SUBSCRIPTIONS
+from shared.adapters.bus.servicebus import PEEK_LIMIT
 from shared.adapters.documents.port import USER_ACTIVITY, VIDEO_STATS, query_all
 from shared.adapters.tenant_directory import PLATFORM, save_key, save_tenant
 from shared.domain.signals_document import from_document
@@ -242,8 +244,9 @@ async def _drain(stage: Stage, services: App, tally: Counter[str]) -> bool:
     server = stage.server(3)
     await server.start()
 
-    async def left() -> int:
-        return sum([(await services.bus.depth(subscription))[0] for subscription in SUBSCRIPTIONS])
+    async def left() -> float:
+        depths = [(await services.bus.depth(subscription))[0] for subscription in SUBSCRIPTIONS]
+        return inf if stage.azure and max(depths) >= PEEK_LIMIT else sum(depths)
 
     began = time.monotonic()
     besides = [asyncio.create_task(keep_rolling_up([server], stage.http, 1.0))]

@@ -13,6 +13,7 @@ import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 
 import aiohttp
@@ -248,14 +249,20 @@ async def keep_rolling_up(servers: list[Server], http: aiohttp.ClientSession, ev
             task.cancel()
 
 
-async def until_none(left: Callable[[], Awaitable[int]], seconds: float) -> bool:
-    """Return whether the count reaches zero; False when it stopped falling for that many seconds."""
+MOST_SECONDS = 1_800.0
+"""For queues that are too long to be counted: whether they get shorter cannot be told."""
+
+
+async def until_none(left: Callable[[], Awaitable[float]], seconds: float) -> bool:
+    """Return whether the count reaches zero; False when it stopped falling for that many seconds. Infinity means more
+    than can be counted, which is waited for up to `MOST_SECONDS`."""
     loop = asyncio.get_running_loop()
-    least, since = await left(), loop.time()
+    began = loop.time()
+    least, since = await left(), began
     while least:
         await asyncio.sleep(0.2)
         now_left = await left()
-        if now_left < least:
+        if now_left < least or (now_left == inf and loop.time() - began < MOST_SECONDS):
             least, since = now_left, loop.time()
         elif loop.time() - since > seconds:
             return False
