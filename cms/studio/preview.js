@@ -14,7 +14,7 @@ const GROUPS = {
     language_match: "Same language", country_match: "Same country" },
 };
 export const NAMES = Object.assign({ rules: "Rules", bias: "Base", category_watch: "Category watch time",
-  duration: "Length", is_mature: "Mature" }, ...Object.values(GROUPS));
+  duration: "Length", is_mature: "Mature", popularity_taste: "Taste for popular videos", approval_taste: "Taste for liked videos" }, ...Object.values(GROUPS));
 const label = (feature) => NAMES[feature] ?? feature.replaceAll("_", " ");
 
 // Kept while the page is open, so that going to another tab and back loses nothing.
