@@ -300,7 +300,7 @@ async def test_off_wins_among_records_of_one_id_and_the_tool_names_them(rig: Rig
 
 @only_app_configuration
 @in_module
-async def test_a_flag_of_another_label_or_key_is_not_read(rig: Rig) -> None:
+async def test_app_configuration_flags_under_another_label_or_key_are_ignored(rig: Rig) -> None:
     assert rig.server is not None
     rig.server.queries.clear()
     assert await rig.show(ON) == ("personalized", None)

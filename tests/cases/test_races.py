@@ -106,7 +106,7 @@ async def test_rotation_does_not_exceed_the_limit_of_keys(app: App) -> None:
     assert (await ops.post(f"keys/{id}/rotate")).code == "too_many"
 
 
-async def test_reverting_deletions_does_not_exceed_the_limit(app: App) -> None:
+async def test_reverted_deletions_never_raise_the_number_of_documents_above_its_limit(app: App) -> None:
     editor = await new_editor(app)
     for n in range(3):
         await made(editor, "rule:", f"r{n}")

@@ -269,7 +269,7 @@ async def test_callers_fail_at_once_after_a_failed_opening(cosmos):
     await store.close()
 
 
-async def test_opening_continues_after_its_first_caller_timed_out(cosmos, store):
+async def test_connecting_goes_on_for_others_after_the_first_caller_timed_out(cosmos, store):
     newcomer = CosmosStore("video", connection_string=cosmos.connection_string)
     cosmos.faults.add(Fault("account", delay=0.1))
     with pytest.raises(TimeoutError):

@@ -351,7 +351,9 @@ async def test_refused_package_is_a_failure_and_does_not_become_current(cloud: C
     assert cloud.blobs["current"] == b"before"
 
 
-async def test_kept_packages_are_listed_with_the_running_one(cloud: Cloud, capfd: pytest.CaptureFixture[str]):
+async def test_deployed_packages_are_listed_and_the_running_one_is_marked(
+    cloud: Cloud, capfd: pytest.CaptureFixture[str]
+):
     one, two = sha256(b"1"), sha256(b"2")
     cloud.blobs = {f"{one}.zip": b"1", f"{two}.zip": b"2", "current": two.encode()}
     assert await cloud.run("packages") == 0

@@ -36,7 +36,7 @@ async def test_text_no_hash_yields_is_not_a_public_id(text: object) -> None:
     assert not is_public_id(text), "the last character carries two bits, so most texts of 22 are none"
 
 
-async def test_own_id_equals_the_one_looked_up_by_the_backend(app: App) -> None:
+async def test_id_that_a_user_reads_is_the_id_that_a_backend_looks_up_for_them(app: App) -> None:
     someone = await someone_of(app)
     client = someone.client
     await app.save_key(client.tenant_id, "a-key-of-the-backend", "privacy", name="backend")
