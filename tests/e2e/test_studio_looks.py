@@ -53,7 +53,7 @@ async def faults(page: Page) -> list[str]:
             if await page.evaluate(TOO_WIDE):
                 found.append(f"{where}: wider than the window")
             try:  # the page scrolls it into view a frame after the resize
-                await page.wait_for_function(f"!({CUT_OFF})()")
+                await page.wait_for_function(f"() => !({CUT_OFF})()")  # no bare expression: the page allows no `eval`
             except TimeoutError:
                 found.append(f"{where}: its tab is out of sight")
         await look(page, *LOOKS[0])

@@ -56,7 +56,7 @@ async def test_performance_is_readable_by_pointer_keyboard_and_table(app: App, o
     await expect(page.locator('[data-row="cooking"]')).to_contain_text("3")
     assert await serious_faults(page) == []
     await page.set_viewport_size({"width": PHONE[0], "height": PHONE[1]})
-    await page.wait_for_function("document.documentElement.scrollWidth <= innerWidth")
+    await page.wait_for_function("() => document.documentElement.scrollWidth <= innerWidth")
     assert await serious_faults(page) == []
     if pictures := os.environ.get("STUDIO_PICTURES"):
         await page.screenshot(path=Path(pictures) / "performance-phone-dark.png", full_page=True)

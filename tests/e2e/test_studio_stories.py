@@ -37,7 +37,7 @@ async def test_reported_stories_are_read_kept_and_removed_by_keyboard(app: App, 
     await expect(quiet).to_contain_text("Look at <b>this</b>.")
     for width, height in (PHONE, DESKTOP):
         await page.set_viewport_size({"width": width, "height": height})
-        await page.wait_for_function("document.documentElement.scrollWidth <= innerWidth")
+        await page.wait_for_function("() => document.documentElement.scrollWidth <= innerWidth")
         assert await serious_faults(page) == [], "in light and dark"
     await quiet.get_by_role("button", name="Show it again").press("Enter")
     await expect(quiet).to_have_count(0)
