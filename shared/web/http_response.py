@@ -11,9 +11,19 @@ import azure.functions as func
 
 
 class Headers(dict[str, str]):
-    """Response headers. Reads ignore case; each header must be set only once."""
+    """Response headers. Reads ignore case; each header must be set only once. Raises `ValueError` for a line break in a
+    value, which would begin another header."""
 
     __slots__ = ()
+
+    def __init__(self, headers: Mapping[str, str]) -> None:
+        super().__init__(headers)
+        for value in headers.values():
+            _refuse_line_breaks(value)
+
+    def __setitem__(self, name: str, value: str) -> None:
+        _refuse_line_breaks(value)
+        super().__setitem__(name, value)
 
     def __contains__(self, name: object) -> bool:
         return dict.__contains__(self, name) or str(name).lower() in map(str.lower, self)
@@ -33,6 +43,11 @@ class Headers(dict[str, str]):
             return default
 
 
+def _refuse_line_breaks(value: str) -> None:
+    if "\n" in value or "\r" in value:
+        raise ValueError("a header with a line break")
+
+
 class HttpResponse(func.HttpResponse):
     """An HTTP response: status, headers, and a body of bytes. Cookies are not supported."""
 
@@ -47,7 +62,7 @@ class HttpResponse(func.HttpResponse):
         # Without the library's initializer, which takes most of the time; the properties below replace what it sets.
         self._body = body
         self._status_code = status_code
-        self._headers = Headers(headers or ())
+        self._headers = Headers(headers or {})
         self._mimetype = mimetype
 
     @property
