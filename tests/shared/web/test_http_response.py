@@ -57,7 +57,7 @@ def test_missing_header_reads_as_absent() -> None:
 @pytest.mark.parametrize("made", [HttpResponse, func.HttpResponse])
 @pytest.mark.parametrize("value", ["a\nSet-Cookie: b", "a\rb"])
 def test_line_break_in_a_header_is_refused_as_by_the_library(made: type[func.HttpResponse], value: str) -> None:
-    with pytest.raises(ValueError, match="line break|newline"):
+    with pytest.raises(ValueError, match=r"line break|newline"):
         made(headers={"X-Name": value})
-    with pytest.raises(ValueError, match="line break|newline"):
+    with pytest.raises(ValueError, match=r"line break|newline"):
         made().headers["X-Name"] = value
